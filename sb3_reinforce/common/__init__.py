@@ -1,0 +1,1 @@
+"""What the algorithms share: buffers, estimators, score functions, callbacks, figures."""

@@ -1,0 +1,177 @@
+"""
+Acting without torch.
+
+The step loop is where training time goes, and a small network is faster in NumPy than through
+torch's dispatcher. The arrays here are views of the policy's parameters: what the optimizer
+writes is what the next rollout acts with, and nothing is copied.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.utils import obs_as_tensor
+from torch import nn
+
+from sb3_reinforce.common.episode_buffer import Observations
+
+Actor = Callable[[Observations], np.ndarray]
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0.0)
+
+
+_ACTIVATIONS: dict[type[nn.Module], Callable[[np.ndarray], np.ndarray] | None] = {
+    nn.Identity: None,
+    nn.Tanh: np.tanh,
+    nn.ReLU: _relu,
+}
+
+
+class DenseLayer(NamedTuple):
+    """
+    One layer, ``activation(x @ weight + bias)``.
+
+    :param weight: Shape ``(n_in, n_out)``.
+    :param bias: Shape ``(n_out,)``.
+    :param activation: None for the identity.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    activation: Callable[[np.ndarray], np.ndarray] | None
+
+
+def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
+    """
+    The layers from features to action logits (or, for Box actions, means).
+
+    :param policy: Any actor-critic policy.
+    :return: Layers that share the policy's memory; None if it is on another device, has modules
+        other than linear layers with the usual activations, or acts in a way of its own.
+    """
+    acts_as_usual = all(
+        getattr(type(policy), name) is getattr(ActorCriticPolicy, name)
+        for name in ("get_distribution", "_get_action_dist_from_latent", "extract_features")
+    )
+    if not acts_as_usual or policy.device.type != "cpu":
+        return None
+    layers: list[DenseLayer] = []
+    for module in (*policy.mlp_extractor.policy_net, policy.action_net):
+        if type(module) is nn.Linear and module.bias is not None:
+            layers.append(DenseLayer(module.weight.detach().numpy().T, module.bias.detach().numpy(), None))
+        elif type(module) in _ACTIVATIONS and layers:
+            layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
+        else:
+            return None
+    return layers
+
+
+def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.ndarray]:
+    """
+    What SB3's preprocessing and the policy's features extractor do, in NumPy where that is simple.
+
+    :param policy: Any actor-critic policy.
+    :return: A function from observations to features of shape ``(n_envs, n_features)``.
+    """
+    space = policy.observation_space
+    if type(policy.pi_features_extractor) is FlattenExtractor:
+        if isinstance(space, spaces.Discrete):
+            return lambda obs: _one_hot(obs, int(space.n))  # type: ignore[arg-type]
+        if isinstance(space, spaces.Box) and not is_image_space(space):
+            if len(space.shape) == 1 and space.dtype == np.float32:
+                return lambda obs: obs  # type: ignore[return-value]
+            return lambda obs: obs.reshape(len(obs), -1).astype(np.float32)  # type: ignore[union-attr]
+
+    def features_by_torch(obs: Observations) -> np.ndarray:
+        with th.no_grad():
+            features = BasePolicy.extract_features(policy, obs_as_tensor(obs, policy.device), policy.pi_features_extractor)
+        return features.numpy()
+
+    return features_by_torch
+
+
+def _one_hot(indices: np.ndarray, n: int) -> np.ndarray:
+    one_hot = np.zeros((len(indices), n), dtype=np.float32)
+    one_hot[np.arange(len(indices)), indices] = 1.0
+    return one_hot
+
+
+def dense_forward(layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
+    """
+    :param layers: As from :func:`dense_layers`.
+    :param features: Shape ``(n_envs, n_features)``.
+    :return: Logits or means. Shape ``(n_envs, n_out)``.
+    """
+    x = features
+    for weight, bias, activation in layers:
+        x = x @ weight
+        x += bias
+        if activation is not None:
+            x = activation(x)
+    return x
+
+
+def sample_softmax(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """
+    Draw from softmax(logits) by the Gumbel-max trick: with E standard exponential, -log E is Gumbel.
+
+    :param logits: Shape ``(n_envs, n_actions)``.
+    :param rng: Source of randomness.
+    :return: Shape ``(n_envs,)``.
+    """
+    # In float64, where a draw of exactly 0 is as good as impossible; in float32 it happens
+    return (logits - np.log(rng.standard_exponential(logits.shape))).argmax(axis=1)
+
+
+def numpy_actor(policy: ActorCriticPolicy, rng: np.random.Generator) -> Actor | None:
+    """
+    A function that draws actions from the policy without torch. It holds views of the
+    parameters as they lie now, so make a new one for each rollout.
+
+    :param policy: Any actor-critic policy.
+    :param rng: Source of randomness.
+    :return: None if the policy needs torch to act: see :func:`dense_layers`; Discrete and Box actions only.
+    """
+    layers, features = dense_layers(policy), feature_function(policy)
+    if layers is None or policy.use_sde:
+        return None
+    if isinstance(policy.action_space, spaces.Discrete):
+        return lambda obs: sample_softmax(dense_forward(layers, features(obs)), rng)
+    if isinstance(policy.action_space, spaces.Box):
+        std = policy.log_std.detach().exp().numpy()  # type: ignore[union-attr, operator]
+
+        def act(obs: Observations) -> np.ndarray:
+            means = dense_forward(layers, features(obs))
+            return means + std * rng.standard_normal(means.shape, dtype=np.float32)
+
+        return act
+    return None
+
+
+def torch_actor(policy: ActorCriticPolicy) -> Actor:
+    """
+    A function that draws actions from any policy.
+
+    :param policy: Any actor-critic policy.
+    :return: It gives actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``,
+        and raises ValueError on observations that are not finite.
+    """
+
+    def act(obs: Observations) -> np.ndarray:
+        for values in obs.values() if isinstance(obs, dict) else (obs,):
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise ValueError(
+                    "The environment returned an observation that is not finite. Nothing was learned from this rollout. "
+                    "Mend the environment (stable_baselines3.common.vec_env.VecCheckNan finds the step)."
+                )
+        with th.no_grad():
+            return policy.get_distribution(obs_as_tensor(obs, policy.device)).get_actions().cpu().numpy()
+
+    return act

@@ -1,0 +1,35 @@
+"""Saving so that a failure leaves the last good file in place."""
+
+import os
+import pathlib
+import tempfile
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """
+    Write a file so that ``path`` holds either its old content or all of the new.
+
+    :param path: Where to write; its folder is made if it is missing.
+    :param content: The whole file.
+    :raises OSError: If it can't be written (a full disk, no permission); ``path`` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, f"Could not write '{path}': {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode is for secrets
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"Could not write '{path}': {error.strerror}. What was there before is untouched."
+        ) from error
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
