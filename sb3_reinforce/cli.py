@@ -4,16 +4,19 @@ import argparse
 import importlib
 import json
 import pathlib
+import pickle
+import secrets
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
@@ -48,6 +51,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, but got '{text}'")
+    return int(text)
+
+
 def _build_parser() -> _Parser:
     parser = _Parser(prog="python -m sb3_reinforce", description="Train and play REINFORCE and RandomWeightSearch.")
     commands = parser.add_subparsers(dest="command", metavar="{train,enjoy}")
@@ -55,7 +64,7 @@ def _build_parser() -> _Parser:
     train.add_argument("--algo", choices=ALGORITHMS, default="reinforce", help="default: reinforce")
     train.add_argument("--env", default="CartPole-v1", help="a registered Gymnasium environment (default: CartPole-v1)")
     train.add_argument("--timesteps", type=_positive, help="environment steps to train on (default: the algorithm's)")
-    train.add_argument("--seed", type=int, default=0, help="default: 0")
+    train.add_argument("--seed", type=_seed, default=0, help="default: 0")
     train.add_argument("--n-envs", type=_positive, default=1, help="parallel environments (default: 1)")
     train.add_argument("--output", type=pathlib.Path, help="default: a new folder under logs/")
     train.set_defaults(run=train_command)
@@ -65,7 +74,7 @@ def _build_parser() -> _Parser:
     enjoy.add_argument("--render", choices=("human", "rgb_array"), help="default: human, or rgb_array with --video")
     enjoy.add_argument("--video", type=pathlib.Path, metavar="FILE", help=f"write a video ({' or '.join(VIDEO_SUFFIXES)})")
     enjoy.add_argument("--episodes", type=_positive, default=3, help="default: 3")
-    enjoy.add_argument("--seed", type=int, help="default: a new one each time")
+    enjoy.add_argument("--seed", type=_seed, help="default: a new one each time")
     enjoy.set_defaults(run=enjoy_command)
     return parser
 
@@ -75,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run the command line.
 
     :param argv: The arguments; by default those of the process.
-    :return: Exit status: 0, or 2 for something that can't be done.
+    :return: Exit status: 0, 2 for something that can't be done, or 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -86,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CliError, ValueError, RuntimeError, ArithmeticError, OSError, gym.error.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -99,7 +111,8 @@ def _require_extra(*modules: str) -> None:
 
 def _make_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
     try:
-        return gym.make(env_id, render_mode=render_mode)
+        # Not every environment knows of render modes
+        return gym.make(env_id) if render_mode is None else gym.make(env_id, render_mode=render_mode)
     except (gym.error.Error, ImportError, ValueError, TypeError) as error:
         raise CliError(f"environment '{env_id}' can't be made: {error}") from error
 
@@ -138,13 +151,10 @@ def train_command(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     console = Console()
-    _make_env(options.env).close()
+    model, policy = _make_model(options)
     folder = _output_folder(options)
-    env = VecMonitor(
-        DummyVecEnv([lambda: _make_env(options.env, "rgb_array") for _ in range(options.n_envs)]), str(folder / "monitor.csv")
-    )
-    policy = _choose_policy(options.algo, env)
-    model = ALGORITHMS[options.algo](policy, env, seed=options.seed)
+    env = VecMonitor(_env_of(model), str(folder / "monitor.csv"))
+    model.set_env(env)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     console.print(
         f"Training [bold]{type(model).__name__}[/bold] ({policy}) on [bold]{options.env}[/bold], seed {options.seed}"
@@ -160,15 +170,43 @@ def train_command(options: argparse.Namespace) -> None:
     env.close()
 
 
+def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSearch, str]:
+    """The model, untrained, and the name of its policy. Nothing has been written yet."""
+    env = DummyVecEnv([lambda: _make_env(options.env) for _ in range(options.n_envs)])
+    policy = _choose_policy(options.algo, env)
+    try:
+        return ALGORITHMS[options.algo](policy, env, seed=options.seed), policy
+    except AssertionError as error:  # how SB3 refuses a space
+        raise CliError(f"{options.algo} can't be trained on '{options.env}': {error}") from error
+
+
+def _env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
+    env = model.get_env()
+    assert env is not None
+    return env
+
+
 def _train(model: REINFORCE | RandomWeightSearch, timesteps: int | None, callback: BaseCallback, console: Any) -> float:
     """Train; return the seconds it took. Ctrl-C ends training early, and keeps what was learned."""
     start = time.perf_counter()
     budget = {} if timesteps is None else {"total_timesteps": timesteps}
+    bar = _ProgressBar()
     try:
-        model.learn(**budget, callback=callback, progress_bar=True)  # type: ignore[arg-type]
+        model.learn(**budget, callback=[callback, bar])  # type: ignore[arg-type]
     except KeyboardInterrupt:
+        bar.close()
         console.print("[yellow]Stopped early; what was learned so far is kept.[/yellow]")
+    finally:
+        bar.close()
     return time.perf_counter() - start
+
+
+class _ProgressBar(ProgressBarCallback):
+    """SB3's progress bar, which also gives the terminal back when training breaks off."""
+
+    def close(self) -> None:
+        if hasattr(self, "pbar"):
+            self.pbar.close()
 
 
 def _evaluate(
@@ -215,10 +253,10 @@ def _print_table(evaluation: dict[str, Any], folder: pathlib.Path, console: Any)
 
     table = Table(title=f"{evaluation['algo']} on {evaluation['env']}", show_header=False, title_justify="left")
     steps, seconds = evaluation["timesteps"], evaluation["training_seconds"]
-    table.add_row("Training", f"{steps:,} timesteps in {seconds:.1f} s ({steps / seconds:,.0f} a second)")
+    table.add_row("Training", f"{steps:,} timesteps in {seconds:.1f} s ({steps / max(seconds, 1e-3):,.0f} a second)")
     table.add_row(
         f"Mean return, {evaluation['n_eval_episodes']} fresh episodes",
-        f"{evaluation['mean_reward']:.1f} ± {evaluation['std_reward']:.1f}",
+        f"{evaluation['mean_reward']:.2f} ± {evaluation['std_reward']:.2f}",
     )
     table.add_row("Mean length", f"{evaluation['mean_ep_length']:.1f}")
     if evaluation["solved"] is not None:
@@ -239,9 +277,13 @@ def _model_file(path: pathlib.Path) -> pathlib.Path:
 def _read_saved(path: pathlib.Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            broken = archive.testzip()
+            if broken is not None:
+                raise ValueError(f"{broken} in it can't be read")
+            saved = json.loads(archive.read("data"))
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError) as error:
         raise CliError(f"'{path}' is not a saved model, or is damaged: {error}") from error
+    return saved if isinstance(saved, dict) else {}
 
 
 def _algorithm_of(path: pathlib.Path) -> type[REINFORCE] | type[RandomWeightSearch]:
@@ -255,9 +297,16 @@ def _algorithm_of(path: pathlib.Path) -> type[REINFORCE] | type[RandomWeightSear
 
 def _environment_of(path: pathlib.Path) -> str:
     try:
-        return json.loads((path.parent / "evaluation.json").read_text())["env"]
-    except (OSError, ValueError, KeyError) as error:
+        return str(json.loads((path.parent / "evaluation.json").read_text())["env"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CliError(f"nothing beside '{path}' says what environment it plays; name it with --env") from error
+
+
+def _load(algorithm: type[REINFORCE] | type[RandomWeightSearch], path: pathlib.Path, env: VecEnv) -> Any:
+    try:
+        return algorithm.load(path, env=env, device="cpu")
+    except (AttributeError, KeyError, TypeError, EOFError, ImportError, pickle.UnpicklingError) as error:
+        raise CliError(f"'{path}' can't be loaded, it may be damaged or of another version: {error}") from error
 
 
 def enjoy_command(options: argparse.Namespace) -> None:
@@ -270,15 +319,18 @@ def enjoy_command(options: argparse.Namespace) -> None:
     algorithm = _algorithm_of(path)
     env_id = options.env or _environment_of(path)
     if options.video is not None:
-        if options.video.suffix not in VIDEO_SUFFIXES:
+        if options.video.suffix.lower() not in VIDEO_SUFFIXES:
             raise CliError(f"--video must end in {' or '.join(VIDEO_SUFFIXES)}, but got '{options.video}'")
         if options.render == "human":
             raise CliError("--video needs --render rgb_array")
-        _require_extra("imageio")
+        _require_extra("imageio", *(["imageio_ffmpeg"] if options.video.suffix.lower() == ".mp4" else []))
     render_mode = options.render or ("human" if options.video is None else "rgb_array")
     env = DummyVecEnv([lambda: Monitor(_make_env(env_id, render_mode))])
-    model = algorithm.load(path, env=env, device="cpu")
-    env.seed(options.seed)
+    if env.render_mode != render_mode:
+        raise CliError(f"environment '{env_id}' can't be rendered in the mode {render_mode}")
+    model = _load(algorithm, path, env)
+    # load() has seeded NumPy's global generator, from which env.seed(None) would draw
+    env.seed(secrets.randbits(32) if options.seed is None else options.seed)
     try:
         if options.video is None:
             for _ in _play(model, options.episodes):
@@ -293,8 +345,7 @@ def enjoy_command(options: argparse.Namespace) -> None:
 
 def _play(model: REINFORCE | RandomWeightSearch, n_episodes: int) -> Iterator[np.ndarray]:
     """Play greedily; yield each frame, and say how each episode went."""
-    env = model.get_env()
-    assert env is not None
+    env = _env_of(model)
     obs = env.reset()
     for episode in range(n_episodes):
         done = False
@@ -315,11 +366,12 @@ def _write_video(path: pathlib.Path, frames: Iterator[np.ndarray], env: VecEnv) 
     fps = int(env.get_attr("metadata")[0].get("render_fps", 30))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps, "macro_block_size": 2}
+    is_gif = path.suffix.lower() == ".gif"
+    how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0} if is_gif else {"fps": fps, "macro_block_size": 2}
     try:
         with imageio.get_writer(temporary, **how) as writer:
             for frame in frames:
-                writer.append_data(frame)
+                writer.append_data(frame)  # type: ignore[attr-defined]
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -155,13 +155,15 @@ class StopTrainingOnSolved(_EpisodeCallback):
         self.solved = False
 
     def _init_callback(self) -> None:
-        if self.reward_threshold is None:
-            self.reward_threshold = environment_reward_threshold(self.training_env)
-        if self.reward_threshold is None:
+        threshold = self.reward_threshold
+        if threshold is None:
+            threshold = environment_reward_threshold(self.training_env)
+        if threshold is None:
             raise ValueError(
                 "The environment has no reward_threshold of its own to stop at. Pass one: "
                 "StopTrainingOnSolved(reward_threshold=...)."
             )
+        self._threshold = threshold
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
@@ -169,16 +171,15 @@ class StopTrainingOnSolved(_EpisodeCallback):
         self.solved = False
 
     def _on_episode(self, episode_return: float, length: int) -> None:
-        assert self.reward_threshold is not None
-        self.returns.append(episode_return)
-        if len(self.returns) == self.returns.maxlen and np.mean(self.returns) >= self.reward_threshold:
-            self.solved = True
+        if not self.solved:
+            self.returns.append(episode_return)
+            self.solved = len(self.returns) == self.returns.maxlen and bool(np.mean(self.returns) >= self._threshold)
 
     def _on_step(self) -> bool:
         super()._on_step()
         if self.solved and self.verbose >= 1:
             print(
                 f"Solved: mean return {np.mean(self.returns):.2f} over the last {len(self.returns)} episodes "
-                f"(threshold {self.reward_threshold:g}), after {self.num_timesteps} timesteps"
+                f"(threshold {self._threshold:g}), after {self.num_timesteps} timesteps"
             )
         return not self.solved

@@ -176,22 +176,33 @@ class EpisodeBuffer(BaseBuffer):
         """Timesteps of each episode; 0 for one that has not ended. Shape ``(n_episodes,)``."""
         return self.order.lengths
 
-    def add(self, obs: Observations, actions: np.ndarray, rewards: np.ndarray) -> None:  # type: ignore[override]
+    def add(  # type: ignore[override]
+        self, obs: Observations, actions: np.ndarray, rewards: np.ndarray, resets: np.ndarray | None = None
+    ) -> None:
         """
         Store one step of every environment that is playing; the idle ones are left out.
 
         :param obs: What the actions were chosen on. Shape ``(n_envs, *observation_shape)``.
         :param actions: Shape ``(n_envs, *action_shape)``.
         :param rewards: Shape ``(n_envs,)``.
+        :param resets: Of which environments the step was only a reset, and is left out too; None for none.
+            Shape ``(n_envs,)``.
         """
         order = self.order
-        n = len(order.envs)
+        envs, episodes, timesteps = order.envs, order.episodes, order.timesteps
+        if resets is not None and resets.any():
+            stepped = ~resets[envs]
+            envs, episodes, timesteps = envs[stepped], episodes[stepped], timesteps[stepped]
+            order.timesteps[stepped] += 1
+        else:
+            order.timesteps = timesteps + 1
+        n = len(envs)
         block = self._block
         if block.size + n > block.n_rows:
             block = self._next_block()
         rows = slice(block.size, block.size + n)
         # With everyone playing there is nothing to pick, and nothing to copy twice
-        pick: Any = slice(None) if n == self.n_envs else order.envs
+        pick: Any = slice(None) if n == self.n_envs else envs
         if isinstance(obs, dict):
             assert isinstance(block.observations, dict)
             for key, values in obs.items():
@@ -200,10 +211,9 @@ class EpisodeBuffer(BaseBuffer):
             block.observations[rows] = obs[pick]  # type: ignore[index]
         block.actions[rows] = actions[pick].reshape(n, *self._action_shape) if self._action_shape else actions[pick]
         block.rewards[rows] = rewards[pick]
-        block.episodes[rows] = order.episodes
-        block.timesteps[rows] = order.timesteps
+        block.episodes[rows] = episodes
+        block.timesteps[rows] = timesteps
         block.size += n
-        order.timesteps += 1
 
     def _next_block(self) -> _Block:
         self._check_finite(self._block)

@@ -8,6 +8,7 @@ all of the second's, and so on; ``lengths`` says how many each has. So
 
 import numpy as np
 
+
 def reward_to_go(rewards: np.ndarray, lengths: np.ndarray, gamma: float = 1.0) -> np.ndarray:
     r"""
     The return that follows each action, :math:`G_t = \sum_{k \ge t} \gamma^{k-t} r_k`.
@@ -92,17 +93,10 @@ def time_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     :param lengths: Timesteps of each episode, two episodes or more. Shape ``(n_episodes,)``.
     :return: Shape ``(n_timesteps,)``.
     """
-    import os
-    variant = os.environ.get("TB", "alive")
     times = timesteps_of(lengths)
     n_others = np.bincount(times)[times] - 1
-    sums = np.bincount(times, weights=returns)[times] - returns
-    if variant == "zero":
-        return sums / (len(lengths) - 1)
-    b = sums / np.maximum(n_others, 1)
-    if variant == "loo":
-        b = np.where(n_others > 0, b, leave_one_out_baseline(returns, lengths))
-    return b
+    sums_of_others = np.bincount(times, weights=returns)[times] - returns
+    return np.where(n_others > 0, sums_of_others / np.maximum(n_others, 1), 0.0)
 
 
 _BASELINE_FUNCTIONS = {

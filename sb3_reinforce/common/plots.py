@@ -37,13 +37,15 @@ def plot_learning_curve(progress: pd.DataFrame, title: str = "", window: int = 2
 
     if "rollout/episode_length" not in progress or progress["rollout/episode_length"].count() == 0:
         raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
-    panels = [panel for panel in _PANELS if panel[0] in progress]
+    progress = progress.replace([np.inf, -np.inf], np.nan)
+    panels = [panel for panel in _PANELS if panel[0] in progress and progress[panel[0]].notna().any()]
     figure = Figure(figsize=(8, 3.2 + 1.6 * len(panels)), layout="constrained", dpi=150)
     axes = figure.subplots(1 + len(panels), 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * len(panels))[:, 0]
     _plot_durations(axes[0], progress, window)
     for ax, (key, label, color) in zip(axes[1:], panels, strict=True):
-        rows = progress[key].replace([np.inf, -np.inf], np.nan).notna()
-        ax.plot(progress["time/total_timesteps"][rows], progress[key][rows], color=color, linewidth=1.5)
+        rows = progress[key].notna()
+        marker = "o" if rows.sum() == 1 else None  # no line goes through one point
+        ax.plot(progress["time/total_timesteps"][rows], progress[key][rows], color=color, linewidth=1.5, marker=marker)
         ax.set_ylabel(label)
         if key == "rollout/epsilon":
             ax.set_ylim(-0.05, max(0.2, progress[key].max() * 1.1))
@@ -80,7 +82,11 @@ def save_learning_curve(folder: pathlib.Path, path: pathlib.Path, title: str = "
     """
     import io
 
-    figure = plot_learning_curve(pd.read_csv(folder / "progress.csv"), title)
+    try:
+        progress = pd.read_csv(folder / "progress.csv")
+    except pd.errors.EmptyDataError:  # nothing was logged
+        progress = pd.DataFrame()
+    figure = plot_learning_curve(progress, title)
     content = io.BytesIO()
     figure.savefig(content, format="png")
     write_atomically(path, content.getvalue())

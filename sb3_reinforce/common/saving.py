@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import stat
 import tempfile
 
 
@@ -9,10 +10,12 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     """
     Write a file so that ``path`` holds either its old content or all of the new.
 
-    :param path: Where to write; its folder is made if it is missing.
+    :param path: Where to write; its folder is made if it is missing. A link is followed, and a file that is
+        there keeps its permissions.
     :param content: The whole file.
     :raises OSError: If it can't be written (a full disk, no permission); ``path`` is untouched.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -23,9 +26,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode is for secrets
+        os.chmod(temporary, _permissions(path))  # mkstemp's own are for secrets
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(
@@ -33,3 +34,12 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         ) from error
     finally:
         pathlib.Path(temporary).unlink(missing_ok=True)
+
+
+def _permissions(path: pathlib.Path) -> int:
+    """Those of the file if it exists, else those that ``open`` would give it."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -16,17 +16,17 @@ All functions are pure, keep the type and device of their arguments, and work on
 import torch as th
 
 
-def score_of_logits(probabilities: th.Tensor, actions: th.Tensor) -> th.Tensor:
+def score_of_logits(probabilities: th.Tensor, actions: th.Tensor, dim: int = 1) -> th.Tensor:
     r"""
     Gradient of :math:`\log \pi(a|s)` by the logits: :math:`e_a - \pi(\cdot|s)`.
 
-    :param probabilities: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
+    :param probabilities: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``, or the other way round.
     :param actions: Integers. Shape ``(batch,)``.
-    :return: Shape ``(batch, n_actions)``.
+    :param dim: Along which dimension the actions lie.
+    :return: Of the probabilities' shape.
     """
-    score = -probabilities
-    score[th.arange(len(actions), device=actions.device), actions] += 1
-    return score
+    chosen = actions.unsqueeze(dim)
+    return (-probabilities).scatter_add_(dim, chosen, th.ones_like(chosen, dtype=probabilities.dtype))
 
 
 def softmax_score(features: th.Tensor, probabilities: th.Tensor, actions: th.Tensor) -> th.Tensor:

@@ -124,7 +124,12 @@ class RandomWeightSearch(EpisodicAlgorithm):
         self._check_arguments()
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        if self.n_candidates > 0:
+            # A saved search goes on with fresh guesses, not with those its seed has already made
+            self._rng = np.random.default_rng((int(self._rng.integers(2**31)), self.n_candidates))
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        )
         if dense_layers(self.policy) is None:
             raise ValueError(
                 f"RandomWeightSearch draws the weights of linear layers, but {self.policy_class.__name__} has others. "
@@ -137,7 +142,14 @@ class RandomWeightSearch(EpisodicAlgorithm):
                 raise ValueError(f"{name} must be at least 1, but got {getattr(self, name)}.")
         if not 0.0 < self.weight_scale < np.inf:
             raise ValueError(f"weight_scale must be positive and finite, but got {self.weight_scale}.")
+        if self.reward_threshold is not None and np.isnan(self.reward_threshold):
+            raise ValueError(f"reward_threshold must be a number, but got {self.reward_threshold}.")
         check_spaces(self.observation_space, self.action_space)
+        if isinstance(self.observation_space, spaces.Dict):
+            raise ValueError(
+                "RandomWeightSearch does not serve Dict observations. Wrap the environment in "
+                "gymnasium.wrappers.FlattenObservation."
+            )
         if not isinstance(self.action_space, (spaces.Discrete, spaces.Box)):
             raise ValueError(
                 f"RandomWeightSearch serves Discrete and Box action spaces, but this one is {self.action_space}. "
@@ -202,19 +214,20 @@ class RandomWeightSearch(EpisodicAlgorithm):
         assert self.env is not None
         if reset_num_timesteps:
             self._forget()
-        if self.reward_threshold is None:
-            self.reward_threshold = environment_reward_threshold(self.env)
+        threshold = environment_reward_threshold(self.env) if self.reward_threshold is None else self.reward_threshold
+        self._threshold = np.inf if threshold is None else threshold
         callback.on_training_start(locals(), globals())
         self._start_search(self.env)
         iteration, go_on = 0, True
         while go_on and not self.solved and self.num_timesteps < total_timesteps:
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
             callback.on_rollout_start()
             go_on = self._search(self.env, callback)
             callback.on_rollout_end()
             iteration += 1
             if log_interval is not None and iteration % log_interval == 0:
                 self.dump_logs(iteration)
-        if log_interval is not None:
+        if log_interval is not None and iteration % log_interval != 0:
             self.dump_logs(iteration)
         if self.verbose >= 1:
             outcome = "solved" if self.solved else "not solved"
@@ -237,6 +250,8 @@ class RandomWeightSearch(EpisodicAlgorithm):
             for layer in self._layers()
         ]
         self._draw_candidates(np.arange(env.num_envs))
+        self._score_sums = np.zeros(env.num_envs)
+        self._score_counts = np.zeros(env.num_envs, dtype=np.int64)
         self._restart(env)
 
     def _draw_candidates(self, envs: np.ndarray) -> None:
@@ -249,8 +264,6 @@ class RandomWeightSearch(EpisodicAlgorithm):
         self._episode_returns = np.zeros(env.num_envs)
         self._episode_lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._n_plays = 0
-        self._score_sums = np.zeros(env.num_envs)
-        self._score_counts = np.zeros(env.num_envs, dtype=np.int64)
 
     def _play(self, env: VecEnv, callback: BaseCallback, layers: list[DenseLayer]) -> tuple[np.ndarray, np.ndarray] | None:
         """
@@ -276,7 +289,8 @@ class RandomWeightSearch(EpisodicAlgorithm):
 
     def _greedy_actions(self, layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
         outputs = dense_forward(layers, features[:, None, :])[:, 0]
-        if not np.isfinite(outputs).all():
+        # Activations may hide an infinite observation: tanh(inf) is 1
+        if not (np.isfinite(features).all() and np.isfinite(outputs).all()):
             raise ValueError(
                 "An observation is not finite, or so large that its product with the weights is not. Mend the environment "
                 "(stable_baselines3.common.vec_env.VecCheckNan finds the step), or scale its observations (VecNormalize)."
@@ -329,30 +343,29 @@ class RandomWeightSearch(EpisodicAlgorithm):
         """
         scores = self._score_sums[scored] / self.n_eval_episodes
         self.n_candidates += len(scored)
-        threshold = np.inf if self.reward_threshold is None else self.reward_threshold
         best_first = np.argsort(-scores, kind="stable")
         for candidate, score in zip(scored[best_first], scores[best_first], strict=True):
-            if score < threshold:
+            if score < self._threshold:
                 self._keep_if_best(candidate, score)
                 break
-            score = self._confirm(env, callback, candidate)
-            if score is None:
+            confirmed = self._confirm(env, callback, candidate)
+            if confirmed is None:
                 return False
-            self._keep_if_best(candidate, score)
+            self._keep_if_best(candidate, float(confirmed.mean()) if len(confirmed) else score)
             if self.solved:
                 break
         self._draw_candidates(scored)
         self._score_sums[scored], self._score_counts[scored] = 0.0, 0
         return True
 
-    def _confirm(self, env: VecEnv, callback: BaseCallback, candidate: int) -> float | None:
+    def _confirm(self, env: VecEnv, callback: BaseCallback, candidate: int) -> np.ndarray | None:
         """
         All environments play one candidate on fresh episodes, for as long as it holds the threshold.
         The other candidates' unfinished episodes are broken off, and will be played again.
 
-        :return: The mean return of the confirmation episodes; None if the callback ended training.
+        :return: The returns of the confirmation episodes up to the first that has not ended; None if
+            the callback ended training.
         """
-        assert self.reward_threshold is not None
         layers = [layer._replace(weight=layer.weight[candidate]) for layer in self._candidates]
         order = EpisodeOrder(self.n_confirmation_episodes, env.num_envs)
         returns = np.full(self.n_confirmation_episodes, np.nan)
@@ -367,10 +380,10 @@ class RandomWeightSearch(EpisodicAlgorithm):
             over[played[0]] = True
             ended, episodes = order.end_episodes(over)
             returns[episodes] = played[1][np.isin(played[0], ended)]
-            holds = holds_threshold(returns, self.reward_threshold)
+            holds = holds_threshold(returns, self._threshold)
         self._restart(env)
         self.solved = holds and order.complete
-        return float(np.nanmean(returns)) if order.n_ended else -np.inf
+        return ended_in_order(returns)
 
     def _keep_if_best(self, candidate: int, score: float) -> None:
         """Write the candidate's weights into the policy, if it is the best so far or the one that solves."""
@@ -387,21 +400,31 @@ class RandomWeightSearch(EpisodicAlgorithm):
         :param iteration: Current logging iteration.
         """
         self.logger.record("rollout/candidates", self.n_candidates)
-        self.logger.record("rollout/best_mean_reward", self.best_mean_reward)
+        if np.isfinite(self.best_mean_reward):
+            self.logger.record("rollout/best_mean_reward", self.best_mean_reward)
         self.logger.record("rollout/solved", int(self.solved))
         OnPolicyAlgorithm.dump_logs(self, iteration)  # type: ignore[arg-type]
+
+
+def ended_in_order(returns: np.ndarray) -> np.ndarray:
+    """
+    :param returns: In start order, NaN for an episode that has not ended. Shape ``(n_episodes,)``.
+    :return: Those before the first episode that has not ended: what ends before an earlier one has
+        is short, and has to wait.
+    """
+    not_ended = np.isnan(returns)
+    return returns[: int(not_ended.argmax())] if not_ended.any() else returns
 
 
 def holds_threshold(returns: np.ndarray, threshold: float) -> bool:
     """
     Whether the mean of the episodes so far has met a threshold after each of them, taken in the order they
-    were started: those that end before an earlier one has are the short ones, and have to wait.
+    were started. Means that miss it by rounding alone meet it.
 
     :param returns: In start order, NaN for an episode that has not ended. Shape ``(n_episodes,)``.
     :param threshold: What the means have to meet.
     :return: Also True while the first episode has not ended.
     """
-    not_ended = np.isnan(returns)
-    n_known = int(not_ended.argmax()) if not_ended.any() else len(returns)
-    means = np.cumsum(returns[:n_known]) / np.arange(1, n_known + 1)
-    return bool((means >= threshold).all())
+    ended = ended_in_order(returns)
+    means = np.cumsum(ended) / np.arange(1, len(ended) + 1)
+    return bool((means >= threshold - 1e-9 * max(1.0, abs(threshold))).all())

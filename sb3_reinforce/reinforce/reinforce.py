@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.acting import Actor, numpy_actor, torch_actor
@@ -36,8 +37,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     .. math:: \frac{1}{N} \sum_{i=1}^{N} \sum_{t=0}^{T_i - 1} (G_{i,t} - b_i) \nabla_\theta \log \beta_\theta(a_{i,t}|s_{i,t})
 
     the mean over episodes of the sum over timesteps. (To divide by the number of timesteps,
-    which is itself random and depends on the policy, would bias it.) With ``baseline`` "none"
-    or "leave_one_out", no ``normalize_advantage`` and no ``max_grad_norm``, this is an unbiased
+    which is itself random and depends on the policy, would bias it.) With a ``baseline`` other than
+    "mean", no ``normalize_advantage`` and no ``max_grad_norm``, this is an unbiased
     estimate of the gradient of the expected return, for ``gamma`` 1; a smaller gamma discounts
     what an action is credited with, as is the custom, and not the states that come later.
 
@@ -59,12 +60,13 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     :param env: The environment to learn from (if registered in Gymnasium, can be a string), or a
         VecEnv of any number of them. Actions may be Discrete, MultiDiscrete, MultiBinary or Box.
     :param learning_rate: Step size, or a function of the current progress remaining (from 1 to 0).
-        Default: 0.1 with LinearSoftmaxPolicy, 0.005 with other policies.
+        Default: falls linearly to 0, from 0.2 with LinearSoftmaxPolicy, from 0.005 with other policies.
     :param n_episodes: Episodes of a rollout, for each gradient step. Default: 8, or one for each
         environment if there are more.
     :param gamma: Discount factor.
-    :param baseline: "none", "mean" (over the rollout, biased) or "leave_one_out" (the mean over the
-        other episodes, unbiased, needs two episodes). See :mod:`sb3_reinforce.common.estimators`.
+    :param baseline: "none", "mean" (over the rollout, biased), "leave_one_out" (the mean over the
+        other episodes, unbiased) or "time" (the same at each timestep since the start, unbiased). The last
+        two need two episodes. See :mod:`sb3_reinforce.common.estimators`.
     :param normalize_advantage: Whether to bring the advantages of a rollout to mean 0 and standard
         deviation 1. Makes the step size mean the same everywhere, at the price of a bias.
     :param epsilon: How often an action is drawn uniformly instead of from the policy: a number
@@ -104,7 +106,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         learning_rate: float | Schedule | None = None,
         n_episodes: int | None = None,
         gamma: float = 0.99,
-        baseline: str = "leave_one_out",
+        baseline: str = "time",
         normalize_advantage: bool = True,
         epsilon: float | Schedule | EpsilonSchedule = 0.0,
         max_grad_norm: float | None = None,
@@ -119,7 +121,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     ) -> None:
         policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
         if learning_rate is None:
-            learning_rate = 0.1 if issubclass(policy_class, LinearSoftmaxPolicy) else 0.005
+            learning_rate = LinearSchedule(0.2 if issubclass(policy_class, LinearSoftmaxPolicy) else 0.005, 0.0, 1.0)
         if device == "auto" and not issubclass(policy_class, (ActorCriticCnnPolicy, MultiInputActorCriticPolicy)):
             device = "cpu"
         super().__init__(
@@ -159,7 +161,9 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.rollout_buffer = EpisodeBuffer(
             self.n_episodes or max(8, self.n_envs), self.observation_space, self.action_space, self.device, self.n_envs
         )
-        self.policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        )
         self.policy = self.policy.to(self.device)
         self._maybe_recommend_cpu()
 
@@ -170,9 +174,9 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             raise ValueError(f"gamma must be between 0 and 1, but got {self.gamma}.")
         if self.baseline not in BASELINES:
             raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, but got {self.baseline!r}.")
-        if self.baseline == "leave_one_out" and self.n_episodes == 1:
+        if self.baseline in ("leave_one_out", "time") and self.n_episodes == 1:
             raise ValueError(
-                "baseline='leave_one_out' needs the other episodes of a rollout, but n_episodes is 1. "
+                f"baseline={self.baseline!r} needs the other episodes of a rollout, but n_episodes is 1. "
                 "Use n_episodes=2 or more, or baseline='none'."
             )
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
@@ -207,7 +211,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     def learn(
         self: SelfREINFORCE,
-        total_timesteps: int = 50_000,
+        total_timesteps: int | None = None,
         callback: MaybeCallback = None,
         log_interval: int | None = 1,
         tb_log_name: str = "REINFORCE",
@@ -218,7 +222,9 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         Return a trained model.
 
         :param total_timesteps: Environment steps to train on, at the least: the rollout in which
-            they are reached is finished and learned from. The default solves CartPole-v1.
+            they are reached is finished and learned from. The default solves CartPole-v1: 7500 for each
+            episode of a rollout (60,000 in all with one environment), and twice that with several
+            environments, whose idle steps count too.
         :param callback: Callback(s) called at every step with state of the algorithm.
         :param log_interval: How many rollouts lie between two logs; None for no logs.
         :param tb_log_name: The name of the run for TensorBoard logging.
@@ -226,6 +232,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         :param progress_bar: Display a progress bar using tqdm and rich.
         :return: The trained model.
         """
+        if total_timesteps is None:
+            total_timesteps = 7_500 * self.rollout_buffer.n_episodes * (1 if self.n_envs == 1 else 2)
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -243,7 +251,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         callback.on_training_end()
         return self
 
-    def collect_rollouts(  # type: ignore[override]
+    def collect_rollouts(
         self,
         env: VecEnv,
         callback: BaseCallback,
@@ -266,6 +274,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         order = rollout_buffer.order
         act = self._make_actor(order)
         box = self.action_space if isinstance(self.action_space, spaces.Box) else None
+        waits_for_reset = getattr(env.unwrapped, "waits_for_reset", False)
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -281,7 +290,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             if not callback.on_step():
                 return False
             n_steps += 1
-            rollout_buffer.add(self._last_obs, actions, rewards)
+            resets = env.unwrapped.reset_transitions if waits_for_reset else None
+            rollout_buffer.add(self._last_obs, actions, rewards, resets)
             if dones.any():
                 ended, _ = order.end_episodes(dones)
                 self._update_info_buffer([infos[i] for i in ended], dones[ended])

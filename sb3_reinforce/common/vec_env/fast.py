@@ -1,0 +1,143 @@
+"""The fastest VecEnv there is for an environment."""
+
+import importlib
+import importlib.util
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_reinforce.common.vec_env.gymnasium_vec_env import GymnasiumVecEnv
+
+BACKENDS = ("auto", "gymnasium", "envpool", "sb3")
+
+
+class _NotToBeHadError(Exception):
+    """This backend can't serve the environment; the message says why."""
+
+
+def make_fast_vec_env(
+    env_id: str, n_envs: int = 1, seed: int | None = None, backend: str = "auto", **env_kwargs: Any
+) -> VecEnv:
+    """
+    Make the fastest VecEnv there is for an environment. Its attribute ``backend`` says which it is:
+    ``"gymnasium (native)"``, ``"gymnasium (SyncVectorEnv)"``, ``"envpool"`` or ``"sb3 (DummyVecEnv)"``.
+
+    ``backend="auto"`` takes the environment's own vector environment if Gymnasium has one
+    (CartPole), else EnvPool if it is installed and knows the environment with the same spaces, else
+    SB3's ``make_vec_env``. All report returns and lengths of episodes as ``Monitor`` does, have the
+    time limit that ``gymnasium.make`` gives, and take SB3's wrappers.
+
+    :param env_id: Name of a registered environment.
+    :param n_envs: Number of parallel environments.
+    :param seed: Seed of the environments. None for a different start each time.
+    :param backend: "auto", "gymnasium" (``SyncVectorEnv`` where there is no native vector environment),
+        "envpool" or "sb3".
+    :param env_kwargs: Arguments of the environment.
+    :return: The VecEnv, in one process.
+    :raises ValueError: If the backend is unknown, or can't serve the environment.
+    :raises ImportError: If the backend is not installed.
+    :raises gymnasium.error.UnregisteredEnv: If there is no such environment.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}.")
+    if n_envs < 1:
+        raise ValueError(f"n_envs must be at least 1, but got {n_envs}.")
+    if backend == "auto":
+        return _make_fastest(env_id, n_envs, seed, env_kwargs)
+    if backend == "gymnasium":
+        return _make_gymnasium(env_id, n_envs, seed, env_kwargs)
+    if backend == "envpool":
+        try:
+            return _make_envpool(env_id, n_envs, seed, env_kwargs)
+        except _NotToBeHadError as error:
+            raise ValueError(str(error)) from None
+    return _make_sb3(env_id, n_envs, seed, env_kwargs)
+
+
+def _find_spec(env_id: str) -> EnvSpec:
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(name)
+
+
+def _named(vec_env: VecEnv, backend: str) -> VecEnv:
+    vec_env.backend = backend  # type: ignore[attr-defined]
+    return vec_env
+
+
+def _make_fastest(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    spec = _find_spec(env_id)
+    try:
+        return _make_native(spec, n_envs, seed, env_kwargs)
+    except _NotToBeHadError:
+        pass
+    try:
+        return _make_same_in_envpool(env_id, n_envs, seed, env_kwargs)
+    except (_NotToBeHadError, ImportError):
+        return _make_sb3(env_id, n_envs, seed, env_kwargs)
+
+
+def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    """The environment's own vector environment, if it can be reset as SB3 expects."""
+    if spec.vector_entry_point is None:
+        raise _NotToBeHadError(f"{spec.id} has no vector environment of its own.")
+    try:
+        vector_env = gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            vec_env = GymnasiumVecEnv(vector_env)
+    except (ImportError, TypeError, ValueError, UserWarning, gym.error.Error) as error:
+        raise _NotToBeHadError(f"{spec.id}'s own vector environment can't be used: {error}") from error
+    vec_env.seed(seed)
+    return _named(vec_env, "gymnasium (native)")
+
+
+def _make_gymnasium(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    spec = _find_spec(env_id)
+    if spec.vector_entry_point is None:
+        vec_env = GymnasiumVecEnv(gym.make_vec(spec, n_envs, vectorization_mode="sync", **env_kwargs))
+        backend = "gymnasium (SyncVectorEnv)"
+    else:
+        vec_env = GymnasiumVecEnv(gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_kwargs))
+        backend = "gymnasium (native)"
+    vec_env.seed(seed)
+    return _named(vec_env, backend)
+
+
+def _make_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    if importlib.util.find_spec("envpool") is None:
+        raise ImportError("EnvPool is not installed. Install it with: pip install envpool")
+    envpool = importlib.import_module("envpool")
+    if env_id not in envpool.list_all_envs():
+        raise _NotToBeHadError(f"EnvPool has no environment {env_id!r}. Use backend='auto'.")
+    limit = {} if env_id not in gym.registry else {"max_episode_steps": gym.spec(env_id).max_episode_steps}
+    if limit.get("max_episode_steps") is None:
+        limit = {}
+    # EnvPool's own default is the same seed every time
+    seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
+    vector_env = envpool.make_gymnasium(env_id, num_envs=n_envs, seed=seed, **{**limit, **env_kwargs})
+    return _named(GymnasiumVecEnv(vector_env), "envpool")
+
+
+def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    """EnvPool's environment of that name, if it is the same task as Gymnasium's."""
+    if set(env_kwargs) - {"max_episode_steps"}:
+        raise _NotToBeHadError("Its arguments may mean something else to EnvPool.")
+    vec_env = _make_envpool(env_id, n_envs, seed, env_kwargs)
+    env = gym.make(env_id, **env_kwargs)
+    is_same = env.observation_space == vec_env.observation_space and env.action_space == vec_env.action_space
+    env.close()
+    if not is_same:
+        vec_env.close()
+        raise _NotToBeHadError(f"EnvPool's {env_id} has other spaces than Gymnasium's.")
+    return vec_env
+
+
+def _make_sb3(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    return _named(make_vec_env(env_id, n_envs=n_envs, seed=seed, env_kwargs=env_kwargs), "sb3 (DummyVecEnv)")

@@ -1,0 +1,151 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+
+from sb3_reinforce import LinearSoftmaxPolicy
+from sb3_reinforce.common.acting import (
+    dense_forward,
+    dense_layers,
+    feature_function,
+    numpy_actor,
+    sample_softmax,
+    torch_actor,
+)
+
+BOX4 = spaces.Box(-np.inf, np.inf, (4,))
+OBSERVATION_SPACES: dict[str, spaces.Space] = {
+    "vector": BOX4,
+    "matrix": spaces.Box(-1, 1, (2, 3)),
+    "float64": spaces.Box(-1, 1, (3,), np.float64),
+    "bytes": spaces.Box(0, 255, (3,), np.uint8),
+    "image": spaces.Box(0, 255, (3, 8, 8), np.uint8),
+    "discrete": spaces.Discrete(5),
+    "multi_discrete": spaces.MultiDiscrete([3, 2]),
+    "multi_binary": spaces.MultiBinary(4),
+}
+
+
+def make(observation_space: spaces.Space = BOX4, action_space: spaces.Space | None = None, **kwargs: Any) -> ActorCriticPolicy:
+    policy = ActorCriticPolicy(observation_space, action_space or spaces.Discrete(3), lambda _: 0.1, **kwargs)
+    for parameter in policy.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return policy
+
+
+def outputs_by_torch(policy: ActorCriticPolicy, obs: np.ndarray) -> np.ndarray:
+    with th.no_grad():
+        features = policy.extract_features(policy.obs_to_tensor(obs)[0], policy.pi_features_extractor)
+        assert isinstance(features, th.Tensor)
+        return policy.action_net(policy.mlp_extractor.forward_actor(features)).numpy()
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.Identity])
+@pytest.mark.parametrize("net_arch", [[], [8], [16, 8]])
+def test_numpy_computes_what_torch_computes(activation: type[nn.Module], net_arch: list[int]) -> None:
+    policy = make(activation_fn=activation, net_arch=net_arch)
+    obs = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    layers = dense_layers(policy)
+    assert layers is not None
+    np.testing.assert_allclose(dense_forward(layers, obs), outputs_by_torch(policy, obs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_features_are_those_of_sb3(name: str) -> None:
+    space = OBSERVATION_SPACES[name]
+    space.seed(0)
+    policy = make(space, net_arch=[])
+    obs = np.stack([space.sample() for _ in range(4)])
+    layers = dense_layers(policy)
+    assert layers is not None
+    features = feature_function(policy)(obs)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(dense_forward(layers, features), outputs_by_torch(policy, obs), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_share_the_policys_memory() -> None:
+    policy = make()
+    layers = dense_layers(policy)
+    assert layers is not None
+    with th.no_grad():
+        policy.action_net.weight.fill_(3.0)  # type: ignore[union-attr, operator]
+    assert (layers[-1].weight == 3.0).all()
+    layers[-1].weight[0, 0] = -1.0
+    assert policy.action_net.weight[0, 0] == -1.0  # type: ignore[index]
+
+
+class _OwnWay(ActorCriticPolicy):
+    def get_distribution(self, obs: Any) -> Any:
+        return super().get_distribution(obs)
+
+
+class _OwnExtractor(FlattenExtractor):
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        return 2 * super().forward(observations)
+
+
+def test_a_policy_that_acts_in_a_way_of_its_own_is_left_to_torch() -> None:
+    assert dense_layers(_OwnWay(BOX4, spaces.Discrete(2), lambda _: 0.1)) is None
+    assert dense_layers(make(activation_fn=nn.GELU)) is None
+    assert numpy_actor(make(action_space=spaces.MultiBinary(2)), np.random.default_rng(0)) is None
+
+
+def test_a_features_extractor_of_the_users_is_used() -> None:
+    policy = make(features_extractor_class=_OwnExtractor, net_arch=[])
+    obs = np.ones((2, 4), np.float32)
+    np.testing.assert_allclose(feature_function(policy)(obs), 2 * obs)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=5), st.integers(0, 2**31))
+def test_sample_softmax_draws_from_the_softmax(logits: list[float], seed: int) -> None:
+    n = 4000
+    drawn = sample_softmax(np.tile(np.array(logits, np.float32), (n, 1)), np.random.default_rng(seed))
+    p = np.exp(logits) / np.exp(logits).sum()
+    frequency = np.bincount(drawn, minlength=len(logits)) / n
+    assert (np.abs(frequency - p) < 6 * np.sqrt(p * (1 - p) / n) + 1e-3).all()
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_actors_draw_from_the_policy(kind: str) -> None:
+    th.manual_seed(0)
+    policy = make(net_arch=[8])
+    obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
+    act = numpy_actor(policy, np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    assert act is not None
+    p = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution.probs[0].detach().numpy()  # type: ignore[union-attr]
+    frequency = np.bincount(act(obs), minlength=3) / len(obs)
+    np.testing.assert_allclose(frequency, p, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_gaussian_actors_draw_from_the_policy(kind: str) -> None:
+    th.manual_seed(0)
+    policy = make(action_space=spaces.Box(-1, 1, (2,)), log_std_init=-0.5, net_arch=[8])
+    obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
+    act = numpy_actor(policy, np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    assert act is not None
+    actions = act(obs)
+    assert actions.dtype == np.float32
+    np.testing.assert_allclose(actions.mean(axis=0), outputs_by_torch(policy, obs[:1])[0], atol=0.05)
+    np.testing.assert_allclose(actions.std(axis=0), policy.log_std.detach().exp().numpy(), rtol=0.05)  # type: ignore[union-attr, operator]
+
+
+def test_the_torch_actor_refuses_observations_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        torch_actor(make())(np.full((1, 4), np.nan, np.float32))
+
+
+def test_linear_softmax_policy_acts_in_numpy() -> None:
+    policy = LinearSoftmaxPolicy(spaces.Discrete(3), spaces.Discrete(2), lambda _: 0.1)
+    act = numpy_actor(policy, np.random.default_rng(0))
+    assert act is not None
+    with th.no_grad():
+        policy.action_net.weight[:] = th.tensor([[9.0, -9.0, 0.0], [-9.0, 9.0, 0.0]])  # type: ignore[index, operator]
+    assert act(np.array([0, 1, 0])).tolist() == [0, 1, 0]

@@ -1,0 +1,242 @@
+"""make_fast_vec_env: the right backend, the same task."""
+
+import sys
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+
+from sb3_reinforce import REINFORCE
+from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
+
+
+def backend_of(vec_env: VecEnv) -> str:
+    return vec_env.backend  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def no_envpool(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = __import__("importlib.util").util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "envpool" else find_spec(name))
+
+
+def longest_episode(vec_env: VecEnv, action: Any, n_steps: int) -> int:
+    vec_env.reset()
+    longest = 0
+    for _ in range(n_steps):
+        _, _, dones, infos = vec_env.step(np.array([action] * vec_env.num_envs))
+        longest = max([longest, *(infos[i]["episode"]["l"] for i in np.flatnonzero(dones))])
+    return longest
+
+
+@pytest.mark.parametrize(("env_id", "limit"), [("CartPole-v1", 500), ("CartPole-v0", 200)])
+def test_native_cart_pole_has_the_time_limit_of_its_name(env_id: str, limit: int) -> None:
+    vec_env = make_fast_vec_env(env_id, n_envs=2, seed=0)
+    assert backend_of(vec_env) == "gymnasium (native)"
+    assert isinstance(vec_env, GymnasiumVecEnv)
+    assert not vec_env._waits_for_reset
+    obs = np.asarray(vec_env.reset())
+    timeouts = []
+    for _ in range(2 * limit):
+        actions = (obs[:, 2] + obs[:, 3] + 0.1 * obs[:, 1] + 0.02 * obs[:, 0] > 0).astype(np.int64)
+        obs, _, dones, infos = vec_env.step(actions)  # type: ignore[assignment]
+        timeouts += [infos[i]["episode"]["l"] for i in np.flatnonzero(dones) if infos[i]["TimeLimit.truncated"]]
+    assert timeouts
+    assert set(timeouts) == {limit}
+
+
+def test_auto_falls_back_to_sb3(no_envpool: None) -> None:
+    vec_env = make_fast_vec_env("Pendulum-v1", n_envs=2, seed=0)
+    assert backend_of(vec_env) == "sb3 (DummyVecEnv)"
+    assert isinstance(vec_env, DummyVecEnv)
+    assert longest_episode(vec_env, [0.0], 200) == 200
+
+
+@pytest.mark.parametrize("backend", ["gymnasium", "sb3"])
+def test_the_backend_that_is_named(backend: str) -> None:
+    vec_env = make_fast_vec_env("Pendulum-v1", n_envs=2, seed=0, backend=backend, g=5.0, max_episode_steps=7)
+    assert backend_of(vec_env) == {"gymnasium": "gymnasium (SyncVectorEnv)", "sb3": "sb3 (DummyVecEnv)"}[backend]
+    assert vec_env.get_attr("g") == [5.0, 5.0]
+    assert longest_episode(vec_env, [0.0], 20) == 7
+    assert backend_of(make_fast_vec_env("CartPole-v1", backend="gymnasium")) == "gymnasium (native)"
+    assert backend_of(VecNormalize(vec_env)) == backend_of(vec_env)
+
+
+def test_arguments_reach_the_native_environment() -> None:
+    vec_env = make_fast_vec_env("CartPole-v1", n_envs=2, sutton_barto_reward=True, max_episode_steps=9)
+    assert backend_of(vec_env) == "gymnasium (native)"
+    vec_env.reset()
+    assert vec_env.step(np.ones(2, dtype=np.int64))[1].tolist() == [0.0, 0.0]
+    assert longest_episode(vec_env, 1, 40) == 9
+
+
+def test_a_native_environment_that_can_not_be_made_is_passed_over(no_envpool: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: Any, **kwargs: Any) -> Any:
+        raise gym.error.DependencyNotInstalled("jax is not installed")
+
+    spec = gym.registry["CartPole-v1"]
+    monkeypatch.setattr(spec, "vector_entry_point", missing)
+    assert backend_of(make_fast_vec_env("CartPole-v1")) == "sb3 (DummyVecEnv)"
+    with pytest.raises(gym.error.DependencyNotInstalled, match="jax"):
+        make_fast_vec_env("CartPole-v1", backend="gymnasium")
+
+
+def test_auto_takes_no_environment_with_reset_transitions(no_envpool: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+
+    class Unknown(CartPoleVectorEnv):
+        metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    monkeypatch.setattr(gym.registry["CartPole-v1"], "vector_entry_point", Unknown)
+    assert backend_of(make_fast_vec_env("CartPole-v1")) == "sb3 (DummyVecEnv)"
+    with pytest.warns(UserWarning, match="only with the step after"):
+        assert backend_of(make_fast_vec_env("CartPole-v1", backend="gymnasium")) == "gymnasium (native)"
+
+
+@pytest.mark.parametrize("backend", ["auto", "gymnasium", "sb3"])
+def test_the_seed_decides(backend: str) -> None:
+    first, same, other = (np.asarray(make_fast_vec_env("CartPole-v1", 3, s, backend).reset()) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+def test_what_can_not_be() -> None:
+    with pytest.raises(ValueError, match="auto, gymnasium, envpool, sb3"):
+        make_fast_vec_env("CartPole-v1", backend="jax")
+    with pytest.raises(ValueError, match="n_envs"):
+        make_fast_vec_env("CartPole-v1", n_envs=0)
+    for backend in ("auto", "gymnasium", "sb3"):
+        with pytest.raises(gym.error.UnregisteredEnv, match="KartPole"):
+            make_fast_vec_env("KartPole-v1", backend=backend)
+
+
+def test_envpool_that_is_not_installed(no_envpool: None) -> None:
+    with pytest.raises(ImportError, match="pip install envpool"):
+        make_fast_vec_env("CartPole-v1", backend="envpool")
+
+
+def test_nothing_imports_envpool_where_there_is_a_native_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "envpool", None)
+    assert backend_of(make_fast_vec_env("CartPole-v1")) == "gymnasium (native)"
+
+
+def test_learning() -> None:
+    REINFORCE("LinearSoftmaxPolicy", make_fast_vec_env("CartPole-v1", 8, seed=0), seed=0).learn(2000)
+
+
+# EnvPool
+
+
+@pytest.fixture
+def envpool() -> Any:
+    return pytest.importorskip("envpool")
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_envpool_steps_as_a_vec_env_should(envpool: Any) -> None:
+    """Against the bare EnvPool with the same seed, whose resets come a step later."""
+    vec_env = make_fast_vec_env("CartPole-v1", 16, seed=3, backend="envpool")
+    assert backend_of(vec_env) == "envpool"
+    assert vec_env.get_attr("spec")[0].reward_threshold == 475.0
+    obs = np.asarray(vec_env.reset())
+    rng = np.random.default_rng(0)
+    env = gym.make("CartPole-v1")
+    env.reset()
+    lengths = np.zeros(16, dtype=int)
+    n_ended, most_at_once = 0, 0
+    for _ in range(150):
+        actions = rng.integers(0, 2, 16)
+        expected = [cart_pole_step(env, row, action) for row, action in zip(obs, actions, strict=True)]
+        obs, rewards, dones, infos = vec_env.step(actions)  # type: ignore[assignment]
+        lengths += 1
+        assert rewards.tolist() == [1.0] * 16
+        most_at_once = max(most_at_once, dones.sum())
+        for i in range(16):
+            after = infos[i]["terminal_observation"] if dones[i] else obs[i]
+            np.testing.assert_allclose(after, expected[i], rtol=1e-3, atol=1e-4)
+            assert infos[i]["elapsed_step"] == lengths[i]
+            if dones[i]:
+                assert np.abs(obs[i]).max() <= 0.05
+                assert infos[i]["episode"]["l"] == infos[i]["episode"]["r"] == lengths[i]
+                assert not infos[i]["TimeLimit.truncated"]
+                assert vec_env.reset_infos[i] == {"elapsed_step": 0}
+                lengths[i] = 0
+                n_ended += 1
+    assert n_ended > 40
+    assert most_at_once >= 3
+
+
+def cart_pole_step(env: gym.Env, obs: np.ndarray, action: int) -> np.ndarray:
+    env.unwrapped.state = obs.astype(np.float64)  # type: ignore[attr-defined]
+    env.unwrapped.steps_beyond_terminated = None  # type: ignore[attr-defined]
+    return env.unwrapped.step(action)[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_auto_takes_envpool_for_the_same_task(envpool: Any) -> None:
+    vec_env = make_fast_vec_env("Pendulum-v1", n_envs=2, seed=0)
+    assert backend_of(vec_env) == "envpool"
+    vec_env.reset()
+    for step in range(1, 401):
+        _, _, dones, infos = vec_env.step(np.zeros((2, 1), dtype=np.float32))
+        assert dones.tolist() == [step % 200 == 0] * 2
+        if dones[0]:
+            assert [info["TimeLimit.truncated"] for info in infos] == [True, True]
+            assert infos[1]["episode"]["l"] == 200
+    assert backend_of(make_fast_vec_env("Pendulum-v1", g=5.0)) == "sb3 (DummyVecEnv)"
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_envpool_has_the_time_limit_of_gymnasium(envpool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert longest_episode(make_fast_vec_env("Pendulum-v1", max_episode_steps=9), [0.0], 20) == 9
+    monkeypatch.setattr(gym.registry["Pendulum-v1"], "max_episode_steps", 6)
+    vec_env = make_fast_vec_env("Pendulum-v1")
+    assert backend_of(vec_env) == "envpool"
+    assert longest_episode(vec_env, [0.0], 20) == 6
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_auto_leaves_envpool_where_the_spaces_differ(envpool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = gym.spaces.Box(-1.0, 1.0, (5,))
+    monkeypatch.setattr("gymnasium.envs.classic_control.pendulum.PendulumEnv.observation_space", other, raising=False)
+    monkeypatch.setattr(
+        "gymnasium.envs.classic_control.pendulum.PendulumEnv.__setattr__",
+        lambda self, name, value: None if name == "observation_space" else object.__setattr__(self, name, value),
+        raising=False,
+    )
+    assert backend_of(make_fast_vec_env("Pendulum-v1")) == "sb3 (DummyVecEnv)"
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_envpool_seeds(envpool: Any) -> None:
+    first, same, other, any_, any_other = (
+        np.asarray(make_fast_vec_env("CartPole-v1", 3, seed, "envpool").reset()) for seed in (1, 1, 2, None, None)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(any_, any_other)
+    vec_env = make_fast_vec_env("CartPole-v1", 3, 1, "envpool")
+    with pytest.warns(UserWarning, match="when it is made"):
+        vec_env.seed(5)
+    vec_env.reset()
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_envpool_refusals(envpool: Any) -> None:
+    with pytest.raises(ValueError, match="no environment 'KartPole-v1'"):
+        make_fast_vec_env("KartPole-v1", backend="envpool")
+    with pytest.raises(ValueError, match="without batch_size"):
+        GymnasiumVecEnv(envpool.make_gymnasium("CartPole-v1", num_envs=4, batch_size=2))
+
+
+@pytest.mark.filterwarnings("ignore:.*precision lowered")
+def test_learning_on_envpool(envpool: Any) -> None:
+    vec_env = make_fast_vec_env("CartPole-v1", 4, 0, "envpool")
+    model = PPO("MlpPolicy", vec_env, n_steps=32, device="cpu").learn(256)
+    REINFORCE("LinearSoftmaxPolicy", vec_env).learn(500)
+    assert len(evaluate_policy(model, vec_env, 4, return_episode_rewards=True)[0]) == 4  # type: ignore[arg-type]
