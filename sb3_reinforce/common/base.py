@@ -38,7 +38,7 @@ class EpisodicAlgorithm(BaseAlgorithm):
         """Reset, unless every environment stands at the start of an episode already."""
         assert self._last_episode_starts is not None
         # A GymnasiumVecEnv that can't reset at once still stands where the episodes ended
-        if not self._last_episode_starts.all() or getattr(env.unwrapped, "waits_for_reset", False):
+        if not self._last_episode_starts.all() or getattr(env.unwrapped, "has_reset_transitions", False):
             self._last_obs = env.reset()  # type: ignore[assignment]
             self._last_episode_starts = np.ones(env.num_envs, dtype=bool)
 

@@ -176,7 +176,7 @@ class EpisodeBuffer(BaseBuffer):
         """Timesteps of each episode; 0 for one that has not ended. Shape ``(n_episodes,)``."""
         return self.order.lengths
 
-    def add(  # type: ignore[override]
+    def add(
         self, obs: Observations, actions: np.ndarray, rewards: np.ndarray, resets: np.ndarray | None = None
     ) -> None:
         """

@@ -274,7 +274,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         order = rollout_buffer.order
         act = self._make_actor(order)
         box = self.action_space if isinstance(self.action_space, spaces.Box) else None
-        waits_for_reset = getattr(env.unwrapped, "waits_for_reset", False)
+        vec_env: Any = env.unwrapped
+        waits_for_reset = getattr(vec_env, "has_reset_transitions", False)  # of GymnasiumVecEnv
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -290,7 +291,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             if not callback.on_step():
                 return False
             n_steps += 1
-            resets = env.unwrapped.reset_transitions if waits_for_reset else None
+            resets = vec_env.reset_transitions if waits_for_reset else None
             rollout_buffer.add(self._last_obs, actions, rewards, resets)
             if dones.any():
                 ended, _ = order.end_episodes(dones)

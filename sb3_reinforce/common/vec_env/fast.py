@@ -90,10 +90,13 @@ def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[
     try:
         vector_env = gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_kwargs)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", ".*only with the step after")
             vec_env = GymnasiumVecEnv(vector_env)
-    except (ImportError, TypeError, ValueError, UserWarning, gym.error.Error) as error:
+    except (ImportError, TypeError, ValueError, gym.error.Error) as error:
         raise _NotToBeHadError(f"{spec.id}'s own vector environment can't be used: {error}") from error
+    if vec_env.has_reset_transitions:
+        vec_env.close()
+        raise _NotToBeHadError(f"{spec.id}'s own vector environment has steps that are only resets.")
     vec_env.seed(seed)
     return _named(vec_env, "gymnasium (native)")
 

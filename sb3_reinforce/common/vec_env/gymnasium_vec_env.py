@@ -275,6 +275,8 @@ class GymnasiumVecEnv(VecEnv):
     :raises ValueError: If its spaces are not among SB3's, or if it can't be stepped rightly.
     """
 
+    has_reset_transitions: bool
+    """Whether there are steps that are only resets."""
     reset_transitions: np.ndarray
     """Of which environments the last step was only a reset. Shape ``(n_envs,)``."""
 
@@ -295,8 +297,8 @@ class GymnasiumVecEnv(VecEnv):
         self.metadata = dict(vector_env.metadata)
         self.autoreset_mode = AutoresetMode(vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self._partial_reset = self._find_partial_reset()
-        self._waits_for_reset = self.autoreset_mode == AutoresetMode.NEXT_STEP and self._partial_reset is None
-        if self._waits_for_reset:
+        self.has_reset_transitions = self.autoreset_mode == AutoresetMode.NEXT_STEP and self._partial_reset is None
+        if self.has_reset_transitions:
             self._warn_of_reset_transitions()
         self._hands_out_new_arrays = not self._wrappers and self._makes_new_arrays()
         self._has_monitors = self._find_monitors()
@@ -427,13 +429,13 @@ class GymnasiumVecEnv(VecEnv):
         """
         obs, rewards, terminated, truncated, vector_infos = self.vector_env.step(self._actions)
         if not self._hands_out_new_arrays:
-            obs, vector_infos = _copied(obs), vector_infos
+            obs, vector_infos = _copied(obs), deepcopy(vector_infos)
         self._returns += rewards
         self._n_steps += 1
         own_rewards = np.array(rewards, dtype=np.float32)
         dones = np.logical_or(terminated, truncated)
         infos = LazyInfos(self.num_envs, self._without_noise(vector_infos) if vector_infos else vector_infos)
-        if self._waits_for_reset:
+        if self.has_reset_transitions:
             self._mark_reset_transitions(infos)
         self._dones = dones
         envs = np.flatnonzero(dones)

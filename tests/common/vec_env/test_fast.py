@@ -39,7 +39,7 @@ def test_native_cart_pole_has_the_time_limit_of_its_name(env_id: str, limit: int
     vec_env = make_fast_vec_env(env_id, n_envs=2, seed=0)
     assert backend_of(vec_env) == "gymnasium (native)"
     assert isinstance(vec_env, GymnasiumVecEnv)
-    assert not vec_env._waits_for_reset
+    assert not vec_env.has_reset_transitions
     obs = np.asarray(vec_env.reset())
     timeouts = []
     for _ in range(2 * limit):
