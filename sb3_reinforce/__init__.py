@@ -2,6 +2,7 @@
 
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, EpsilonCallback, StopTrainingOnSolved
 from sb3_reinforce.common.epsilon import EpsilonSchedule
+from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE, LinearSoftmaxPolicy
 from sb3_reinforce.version import __version__
@@ -11,8 +12,10 @@ __all__ = [
     "EpisodeDurationCallback",
     "EpsilonCallback",
     "EpsilonSchedule",
+    "GymnasiumVecEnv",
     "LinearSoftmaxPolicy",
     "RandomWeightSearch",
     "StopTrainingOnSolved",
     "__version__",
+    "make_fast_vec_env",
 ]

@@ -8,6 +8,7 @@ import pickle
 import secrets
 import sys
 import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.common.vec_env import make_fast_vec_env
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
@@ -66,6 +68,7 @@ def _build_parser() -> _Parser:
     train.add_argument("--timesteps", type=_positive, help="environment steps to train on (default: the algorithm's)")
     train.add_argument("--seed", type=_seed, default=0, help="default: 0")
     train.add_argument("--n-envs", type=_positive, default=1, help="parallel environments (default: 1)")
+    train.add_argument("--fast", action="store_true", help="use the fastest vectorised environments there are")
     train.add_argument("--output", type=pathlib.Path, help="default: a new folder under logs/")
     train.set_defaults(run=train_command)
     enjoy = commands.add_parser("enjoy", help="play a trained model")
@@ -153,11 +156,15 @@ def train_command(options: argparse.Namespace) -> None:
     console = Console()
     model, policy = _make_model(options)
     folder = _output_folder(options)
-    env = VecMonitor(_env_of(model), str(folder / "monitor.csv"))
+    inner_env = _env_of(model)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The environment is already wrapped with a `Monitor`")
+        env = VecMonitor(inner_env, str(folder / "monitor.csv"))
     model.set_env(env)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     console.print(
-        f"Training [bold]{type(model).__name__}[/bold] ({policy}) on [bold]{options.env}[/bold], seed {options.seed}"
+        f"Training [bold]{type(model).__name__}[/bold] ({policy}) on [bold]{options.env}[/bold], seed {options.seed}, "
+        f"{options.n_envs} x {getattr(inner_env, 'backend', 'sb3 (DummyVecEnv)')}"
     )
     seconds = _train(model, options.timesteps, EpisodeDurationCallback(), console)
     model.logger.close()
@@ -172,7 +179,10 @@ def train_command(options: argparse.Namespace) -> None:
 
 def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSearch, str]:
     """The model, untrained, and the name of its policy. Nothing has been written yet."""
-    env = DummyVecEnv([lambda: _make_env(options.env) for _ in range(options.n_envs)])
+    env: VecEnv = DummyVecEnv([lambda: _make_env(options.env) for _ in range(options.n_envs)])
+    if options.fast:
+        env.close()  # it has shown that the environment can be made
+        env = make_fast_vec_env(options.env, options.n_envs, options.seed)
     policy = _choose_policy(options.algo, env)
     try:
         return ALGORITHMS[options.algo](policy, env, seed=options.seed), policy

@@ -34,3 +34,16 @@ def test_random_weights(tmp_path: pathlib.Path) -> None:
 def test_solve_cartpole(algo: str, tmp_path: pathlib.Path) -> None:
     output = run("solve_cartpole.py", "--seeds", "1", "--timesteps", "400", "--algo", algo, folder=tmp_path)
     assert "of 1 seeds at 475 or better" in output
+
+
+def test_benchmark_speed(tmp_path: pathlib.Path) -> None:
+    output = run("benchmark_speed.py", "--repetitions", "1", "--only", "GymnasiumVecEnv", "--output", "speed", folder=tmp_path)
+    assert "| GymnasiumVecEnv alone, native | 1024 |" in output
+    assert "| bare loop, native x 1024 | 1024 |" in (tmp_path / "speed.md").read_text()
+    assert (tmp_path / "speed.png").stat().st_size > 10_000
+
+
+def test_benchmark_solve(tmp_path: pathlib.Path) -> None:
+    output = run("benchmark_solve.py", "--seeds", "1", "--ppo-seeds", "0", "--output", "solve", folder=tmp_path)
+    assert "| REINFORCE linear, one environment | 1 of 1 |" in output
+    assert "to solved:" in (tmp_path / "solve.md").read_text()

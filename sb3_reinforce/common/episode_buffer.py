@@ -117,9 +117,10 @@ class EpisodeOrder:
         if len(idle):
             self.is_playing = self.is_playing.copy()  # whoever holds the last step's mask keeps it
             self.is_playing[self.envs[idle]] = False
-            self.envs = np.delete(self.envs, idle)
-            self.episodes = np.delete(self.episodes, idle)
-            self.timesteps = np.delete(self.timesteps, idle)
+            going_on = self.is_playing[self.envs]
+            self.envs, self.episodes, self.timesteps = (
+                array[going_on] for array in (self.envs, self.episodes, self.timesteps)
+            )
         return envs, episodes
 
 
@@ -176,9 +177,7 @@ class EpisodeBuffer(BaseBuffer):
         """Timesteps of each episode; 0 for one that has not ended. Shape ``(n_episodes,)``."""
         return self.order.lengths
 
-    def add(
-        self, obs: Observations, actions: np.ndarray, rewards: np.ndarray, resets: np.ndarray | None = None
-    ) -> None:
+    def add(self, obs: Observations, actions: np.ndarray, rewards: np.ndarray, resets: np.ndarray | None = None) -> None:
         """
         Store one step of every environment that is playing; the idle ones are left out.
 

@@ -301,7 +301,7 @@ class RandomWeightSearch(EpisodicAlgorithm):
 
     def _end_episodes(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         envs = np.flatnonzero(dones)
-        self._update_info_buffer([infos[i] for i in envs], dones[envs])
+        self._record_episodes(infos, envs)
         self._episode_lengths[envs] = 0
         if self._monitored:
             # As in SB3's evaluate_policy: a wrapper may end episodes (a lost life) that are not over

@@ -295,7 +295,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             rollout_buffer.add(self._last_obs, actions, rewards, resets)
             if dones.any():
                 ended, _ = order.end_episodes(dones)
-                self._update_info_buffer([infos[i] for i in ended], dones[ended])
+                self._record_episodes(infos, ended)
                 self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])
             elif n_steps >= self.max_episode_steps:
                 check_that_episodes_end(order.longest, self.max_episode_steps)

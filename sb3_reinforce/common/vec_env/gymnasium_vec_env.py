@@ -201,6 +201,20 @@ class LazyInfos(list[Info]):
             for env, info in zip(self.ended.envs.tolist(), self.ended.infos(), strict=True):
                 put(env, info)
 
+    def of_episodes(self, envs: np.ndarray) -> list[Info]:
+        """
+        For whoever wants the statistics and no terminal observations: a tenth of the work.
+
+        :param envs: Some of the environments whose episode has ended with the step, in order.
+        :return: For each, an info with what :meth:`BaseAlgorithm._update_info_buffer` reads.
+        """
+        ended = self.ended
+        if ended is None or ended.has_monitors or ended.vector_infos:
+            return [self[i] for i in envs.tolist()]
+        rows = np.searchsorted(ended.envs, envs)
+        results = zip(np.round(ended.returns[rows], 6).tolist(), ended.lengths[rows].tolist(), strict=True)
+        return [{"episode": {"r": r, "l": length, "t": ended.seconds}} for r, length in results]
+
     def make_all(self) -> None:
         """Make those that nobody has asked for yet."""
         if self._blank is None:

@@ -1,0 +1,166 @@
+"""
+How long until CartPole-v1 is solved? A model is tested while it trains, and counts as solved when its greedy policy has a
+mean return of at least 475 over 100 fresh episodes. The clock stands still during the tests. One torch thread.
+
+    python examples/benchmark_solve.py                     # 20 seeds of ours, 3 of PPO with the RL Zoo's settings
+    python examples/benchmark_solve.py --output solve      # and solve.md
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.utils import LinearSchedule
+
+from sb3_reinforce import REINFORCE, GymnasiumVecEnv, make_fast_vec_env
+
+ENV = "CartPole-v1"
+SOLVED = 475
+N_NATIVE = 16
+
+# From a new process to a solved model, with SB3's usual tools: the rule of Gymnasium ends training
+WHOLE_PROCESS = f"""
+import torch; torch.set_num_threads(1)
+from sb3_reinforce import REINFORCE, StopTrainingOnSolved, make_fast_vec_env
+model = REINFORCE("LinearSoftmaxPolicy", make_fast_vec_env("{ENV}", {N_NATIVE}, seed=0), seed=0)
+model.learn(callback=StopTrainingOnSolved())
+print(model.num_timesteps)
+"""
+
+
+class Solution(NamedTuple):
+    """When a seed was solved: timesteps and seconds of training; infinite if it was not."""
+
+    timesteps: float
+    seconds: float
+
+
+class TestWhileTraining(BaseCallback):
+    """Tests the greedy policy at the start of a rollout, every so many timesteps, and stops the clock meanwhile."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every = every
+        self.next_test = every
+        self.env = GymnasiumVecEnv(gym.make_vec(ENV, num_envs=100, vectorization_mode="vector_entry_point"))
+        self.env.seed(12_345)
+        self.solution = Solution(np.inf, np.inf)
+        self.seconds_of_tests = 0.0
+
+    def _on_training_start(self) -> None:
+        self.start = time.perf_counter()
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps < self.next_test or self.solution.timesteps < np.inf:
+            return
+        pause = time.perf_counter()
+        self.next_test = self.model.num_timesteps + self.every
+        if np.mean(evaluate_policy(self.model, self.env, 100, return_episode_rewards=True)[0]) >= SOLVED:
+            self.solution = Solution(self.model.num_timesteps, pause - self.start - self.seconds_of_tests)
+        self.seconds_of_tests += time.perf_counter() - pause
+
+    def _on_step(self) -> bool:
+        return self.solution.timesteps == np.inf
+
+
+def solve(model: BaseAlgorithm, max_timesteps: int, test_every: int) -> Solution:
+    """Train until a test is passed."""
+    callback = TestWhileTraining(test_every)
+    model.learn(max_timesteps, callback=callback)
+    return callback.solution
+
+
+def reinforce_native(seed: int) -> Solution:
+    """REINFORCE with its defaults, on native environments."""
+    env = make_fast_vec_env(ENV, N_NATIVE, seed=seed)
+    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed), 1_000_000, test_every=1)
+
+
+def reinforce_one(seed: int) -> Solution:
+    """REINFORCE with its defaults, on a single environment."""
+    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed), 100_000, test_every=1)
+
+
+def ppo(seed: int) -> Solution:
+    """SB3's PPO with the RL Zoo's settings for CartPole-v1."""
+    settings = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
+    schedules = {"learning_rate": LinearSchedule(1e-3, 0.0, 1.0), "clip_range": LinearSchedule(0.2, 0.0, 1.0)}
+    env = make_vec_env(ENV, n_envs=8, seed=seed)
+    model = PPO("MlpPolicy", env, seed=seed, device="cpu", **settings, **schedules)  # type: ignore[arg-type]
+    return solve(model, 100_000, test_every=2_048)
+
+
+def row(name: str, solutions: list[Solution]) -> str:
+    """A line of the table."""
+    timesteps, seconds = np.array(solutions).T
+    n_solved = int(np.isfinite(timesteps).sum())
+    return (
+        f"| {name} | {n_solved} of {len(solutions)} | {np.median(timesteps):,.0f} | {timesteps.max():,.0f} "
+        f"| {np.median(seconds):.2f} | {seconds.max():.2f} |"
+    )
+
+
+def whole_process(n_repetitions: int) -> str:
+    """Seconds from the start of a process to a solved model, beside those that importing SB3 takes."""
+
+    def seconds(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    pairs = [(seconds("import stable_baselines3"), seconds(WHOLE_PROCESS)) for _ in range(n_repetitions)]
+    imports, wholes = np.array(pairs).T
+    return (
+        f"`import stable_baselines3`: {np.median(imports):.2f} s; a whole process from its start to solved: "
+        f"{np.median(wholes):.2f} s; ratio {np.median(wholes / imports):.2f}"
+    )
+
+
+def main() -> None:
+    """Race, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--ppo-seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--output", type=pathlib.Path, help="where to write the .md, without the suffix")
+    options = parser.parse_args()
+    th.set_num_threads(1)
+    contestants: dict[str, tuple[Callable[[int], Solution], int]] = {
+        f"REINFORCE linear, native x {N_NATIVE}": (reinforce_native, options.seeds),
+        "REINFORCE linear, one environment": (reinforce_one, options.seeds),
+        "SB3 PPO, RL Zoo settings, DummyVecEnv x 8": (ppo, options.ppo_seeds),
+    }
+    lines = ["| what | solved | timesteps, median | at most | seconds, median | at most |", "|---|---|---:|---:|---:|---:|"]
+    medians = []
+    for name, (contestant, n_seeds) in contestants.items():
+        solutions = []
+        for seed in range(options.first_seed, options.first_seed + n_seeds):
+            solutions.append(contestant(seed))
+            print(f"{name}, seed {seed}: {solutions[-1].timesteps:.0f} timesteps, {solutions[-1].seconds:.2f} s", flush=True)
+        if solutions:
+            lines.append(row(name, solutions))
+            medians.append(np.median([solution.seconds for solution in solutions]))
+    text = "\n".join(lines) + f"\n\n{whole_process(5)}\n"
+    if len(medians) == len(contestants):
+        text += (
+            f"PPO's median time to solve is {medians[-1] / medians[0]:.0f} times that of REINFORCE on native environments.\n"
+        )
+    print("\n" + text)
+    if options.output is not None:
+        options.output.with_suffix(".md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""
+How close to the environment's own speed? Races on CartPole-v1, in one run, with one torch thread: each learner against
+the bare loop that only steps the same environments with given random actions, and against its peers.
+
+    python examples/benchmark_speed.py                   # a table, as medians over the repetitions
+    python examples/benchmark_speed.py --output speed    # and speed.md and speed.png
+    python examples/benchmark_speed.py --only native     # some of the races: those whose name has this in it
+
+Peers that are not installed (sb3-contrib, tianshou) are left out, and said so.
+"""
+
+import argparse
+import importlib.util
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_reinforce import REINFORCE, EpisodeDurationCallback, GymnasiumVecEnv, RandomWeightSearch
+
+ENV = "CartPole-v1"
+N_NATIVE = 1024
+N_SEARCH = 256
+
+
+class Race(NamedTuple):
+    """One line of the table: what runs, on how many environments, and the bare loop it is measured against."""
+
+    name: str
+    n_envs: int
+    bare: str
+    run: Callable[[], float]
+
+
+def dummy(n_envs: int) -> VecEnv:
+    """Monitored environments, one after the other: what SB3 uses."""
+    return make_vec_env(ENV, n_envs=n_envs, seed=0)
+
+
+def native(n_envs: int) -> GymnasiumVecEnv:
+    """Gymnasium's own vectorised CartPole."""
+    return GymnasiumVecEnv(gym.make_vec(ENV, num_envs=n_envs, vectorization_mode="vector_entry_point"))
+
+
+def bare_loop(env: Any, n_steps: int) -> float:
+    """Steps a second with actions given, of anything with ``step``."""
+    rng = np.random.default_rng(0)
+    actions = [rng.integers(2, size=env.num_envs) for _ in range(64)]
+    env.reset()
+    start = time.perf_counter()
+    for step in range(n_steps):
+        env.step(actions[step % 64])
+    return n_steps * env.num_envs / (time.perf_counter() - start)
+
+
+def learning(make: Callable[[], Any], n_steps: int, **kwargs: Any) -> float:
+    """Steps a second of a whole ``learn()``, updates and logs included, after one to warm up."""
+    make().learn(max(n_steps // 20, 1))
+    model = make()
+    start = time.perf_counter()
+    model.learn(n_steps, **kwargs)
+    return model.num_timesteps / (time.perf_counter() - start)
+
+
+def linear(env: VecEnv) -> REINFORCE:
+    """The defaults."""
+    return REINFORCE("LinearSoftmaxPolicy", env)
+
+
+def mlp() -> REINFORCE:
+    """The defaults."""
+    return REINFORCE("MlpPolicy", dummy(8))
+
+
+def a2c() -> A2C:
+    """The RL Zoo's settings for CartPole-v1: the defaults."""
+    return A2C("MlpPolicy", dummy(8), device="cpu")
+
+
+def ppo() -> PPO:
+    """The RL Zoo's settings for CartPole-v1."""
+    settings = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
+    return PPO("MlpPolicy", dummy(8), learning_rate=LinearSchedule(1e-3, 0.0, 1.0), device="cpu", **settings)  # type: ignore[arg-type]
+
+
+def races() -> list[Race]:
+    """All lines of the table, bare loops first."""
+    one, eight, many = "bare loop, DummyVecEnv x 1", "bare loop, DummyVecEnv x 8", f"bare loop, native x {N_NATIVE}"
+    search = f"bare loop, native x {N_SEARCH}"
+    lines = [
+        Race(one, 1, one, lambda: bare_loop(dummy(1), 30_000)),
+        Race(eight, 8, eight, lambda: bare_loop(dummy(8), 6_000)),
+        Race(many, N_NATIVE, many, lambda: bare_loop(native(N_NATIVE).vector_env, 2_000)),
+        Race(search, N_SEARCH, search, lambda: bare_loop(native(N_SEARCH).vector_env, 4_000)),
+        Race(
+            "REINFORCE linear, DummyVecEnv",
+            1,
+            one,
+            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(1)), 60_000),
+        ),
+        Race(
+            "REINFORCE linear, DummyVecEnv",
+            8,
+            eight,
+            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(8)), 100_000),
+        ),
+        Race(
+            "  with EpisodeDurationCallback",
+            8,
+            eight,
+            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(8)), 100_000, callback=EpisodeDurationCallback()),
+        ),
+        Race(
+            "REINFORCE MLP (64, 64), DummyVecEnv",
+            8,
+            eight,
+            lambda: learning(lambda: REINFORCE("MlpPolicy", dummy(8)), 100_000),
+        ),
+        Race(
+            "SB3 A2C, RL Zoo settings, DummyVecEnv",
+            8,
+            eight,
+            lambda: learning(lambda: A2C("MlpPolicy", dummy(8), device="cpu"), 20_000),
+        ),
+        Race("SB3 PPO, RL Zoo settings, DummyVecEnv", 8, eight, lambda: learning(ppo, 15_000)),
+        Race("GymnasiumVecEnv alone, native", N_NATIVE, many, lambda: bare_loop(native(N_NATIVE), 2_000)),
+        Race(
+            "REINFORCE linear, native",
+            N_NATIVE,
+            many,
+            lambda: learning(lambda: linear(native(N_NATIVE)), 5_000 * N_NATIVE),
+        ),
+        Race(
+            "RandomWeightSearch, native",
+            N_SEARCH,
+            search,
+            # Without a threshold it never stops to confirm, and goes on guessing
+            lambda: learning(
+                lambda: RandomWeightSearch("LinearSoftmaxPolicy", native(N_SEARCH), reward_threshold=np.inf), 4_000 * N_SEARCH
+            ),
+        ),
+    ]
+    if importlib.util.find_spec("sb3_contrib"):
+        from sb3_contrib import ARS
+
+        settings = {"n_delta": 8, "learning_rate": 0.02, "delta_std": 0.05}
+        run = lambda: learning(lambda: ARS("LinearPolicy", dummy(8), **settings), 30_000)  # noqa: E731
+        lines.append(Race("sb3-contrib ARS linear, DummyVecEnv", 8, eight, run))
+    else:
+        print("sb3-contrib is not installed: no ARS")
+    if importlib.util.find_spec("tianshou"):
+        lines.append(Race("tianshou Reinforce, DummyVectorEnv", 8, eight, lambda: tianshou_reinforce(20_000)))
+    else:
+        print("tianshou is not installed: no Reinforce of theirs")
+    return lines
+
+
+def tianshou_reinforce(n_steps: int) -> float:
+    """tianshou's Reinforce with its own test's settings for CartPole."""
+    from tianshou.algorithm.modelfree.reinforce import DiscreteActorPolicy, Reinforce
+    from tianshou.algorithm.optim import AdamOptimizerFactory
+    from tianshou.data import Collector, VectorReplayBuffer
+    from tianshou.env import DummyVectorEnv
+    from tianshou.trainer import OnPolicyTrainerParams
+    from tianshou.utils.net.common import Net
+    from tianshou.utils.net.discrete import DiscreteActor
+
+    envs = DummyVectorEnv([lambda: gym.make(ENV) for _ in range(8)])
+    actor = DiscreteActor(preprocess_net=Net(state_shape=(4,), hidden_sizes=[64, 64]), action_shape=2)
+    policy = DiscreteActorPolicy(actor=actor, dist_fn=th.distributions.Categorical, action_space=gym.make(ENV).action_space)
+    algorithm = Reinforce(policy=policy, optim=AdamOptimizerFactory(lr=1e-3), gamma=0.95)
+    collector: Any = Collector(algorithm, envs, VectorReplayBuffer(20_000, 8))
+    collector.reset()
+    parameters = OnPolicyTrainerParams(
+        training_collector=collector,
+        max_epochs=1,
+        epoch_num_steps=n_steps,
+        collection_step_num_env_steps=None,
+        collection_step_num_episodes=8,
+        update_step_num_repetitions=2,
+        verbose=False,
+        show_progress=False,
+    )
+    start = time.perf_counter()
+    algorithm.run_training(parameters)
+    return collector.collect_step / (time.perf_counter() - start)
+
+
+def measure(lines: list[Race], n_repetitions: int) -> dict[tuple[str, int], list[float]]:
+    """Steps a second of every line, once a repetition: what slows the machine for a while slows them all."""
+    results: dict[tuple[str, int], list[float]] = {(line.name, line.n_envs): [] for line in lines}
+    for repetition in range(n_repetitions):
+        for line in lines:
+            print(f"\rrepetition {repetition + 1} of {n_repetitions}: {line.name[:60]:<60}", end="", flush=True)
+            results[line.name, line.n_envs].append(line.run())
+    print("\r" + " " * 90 + "\r", end="")
+    return results
+
+
+def table(lines: list[Race], results: dict[tuple[str, int], list[float]]) -> str:
+    """The table as Markdown: medians, and the median of the ratios to the bare loop of the same repetition."""
+    rows = ["| what | envs | steps a second | share of the bare loop |", "|---|---:|---:|---:|"]
+    for line in lines:
+        speeds, bare = np.array(results[line.name, line.n_envs]), np.array(results[line.bare, line.n_envs])
+        rows.append(f"| {line.name.strip()} | {line.n_envs} | {np.median(speeds):,.0f} | {np.median(speeds / bare):.2f} |")
+    return "\n".join(rows)
+
+
+def verdicts(results: dict[tuple[str, int], list[float]]) -> str:
+    """The ratios between lines that are worth a sentence."""
+    said = []
+
+    def compare(a: tuple[str, int], b: tuple[str, int], words: str) -> None:
+        if a in results and b in results:
+            ratio = np.median(np.array(results[a]) / np.array(results[b]))
+            said.append(f"- {words}: {ratio:.{1 if ratio >= 10 else 3}f}")
+
+    linear, a2c = "REINFORCE linear, DummyVecEnv", ("SB3 A2C, RL Zoo settings, DummyVecEnv", 8)
+    compare(("  with EpisodeDurationCallback", 8), (linear, 8), "EpisodeDurationCallback leaves of the speed")
+    compare(("REINFORCE linear, native", N_NATIVE), a2c, f"REINFORCE, native x {N_NATIVE}, to SB3's A2C on DummyVecEnv x 8")
+    ars = ("sb3-contrib ARS linear, DummyVecEnv", 8)
+    compare(
+        ("RandomWeightSearch, native", N_SEARCH), ars, f"RandomWeightSearch, native x {N_SEARCH}, to ARS on DummyVecEnv x 8"
+    )
+    return "\n".join(said)
+
+
+def plot(lines: list[Race], results: dict[tuple[str, int], list[float]], path: pathlib.Path) -> None:
+    """Bars of each line's share of its bare loop, with the steps a second beside them."""
+    from matplotlib.figure import Figure
+
+    learners = [line for line in lines if line.name != line.bare][::-1]
+    shares = [np.median(np.array(results[x.name, x.n_envs]) / np.array(results[x.bare, x.n_envs])) for x in learners]
+    figure = Figure(figsize=(9, 0.42 * len(learners) + 1.2), layout="constrained", dpi=150)
+    ax = figure.subplots()
+    colors = [
+        "#3465a4" if any(x in line.name for x in ("REINFORCE", "Random", "Gymn", "with")) else "#b0b0b0" for line in learners
+    ]
+    ax.barh([f"{line.name.strip()} x {line.n_envs}" for line in learners], shares, color=colors)
+    for y, (line, share) in enumerate(zip(learners, shares, strict=True)):
+        speed = np.median(results[line.name, line.n_envs])
+        ax.text(share + 0.01, y, f"{share:.2f}   ({speed:,.0f}/s)", va="center", fontsize=8)
+    ax.set_xlim(0, 1.25)
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_xlabel("Share of the bare environment loop's speed (bar: median; in brackets: steps a second)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(f"{ENV}, one torch thread", loc="left", fontweight="bold")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Run the races and show what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--only", default="", help="only races with this in their name, and their bare loops")
+    parser.add_argument("--output", type=pathlib.Path, help="where to write the .md and .png, without the suffix")
+    options = parser.parse_args()
+    th.set_num_threads(1)
+    lines = races()
+    chosen = [line for line in lines if options.only in line.name]
+    bare_loops = {(line.bare, line.n_envs) for line in chosen}
+    lines = [line for line in lines if line in chosen or (line.name, line.n_envs) in bare_loops]
+    results = measure(lines, options.repetitions)
+    text = f"{table(lines, results)}\n\n{verdicts(results)}\n"
+    print(text)
+    if options.output is not None:
+        options.output.with_suffix(".md").write_text(text)
+        plot(lines, results, options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
