@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -95,10 +95,10 @@ def reinforce_one(seed: int) -> Solution:
 
 def ppo(seed: int) -> Solution:
     """SB3's PPO with the RL Zoo's settings for CartPole-v1."""
-    settings = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
-    schedules = {"learning_rate": LinearSchedule(1e-3, 0.0, 1.0), "clip_range": LinearSchedule(0.2, 0.0, 1.0)}
+    settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
+    schedules: dict[str, Any] = {"learning_rate": LinearSchedule(1e-3, 0.0, 1.0), "clip_range": LinearSchedule(0.2, 0.0, 1.0)}
     env = make_vec_env(ENV, n_envs=8, seed=seed)
-    model = PPO("MlpPolicy", env, seed=seed, device="cpu", **settings, **schedules)  # type: ignore[arg-type]
+    model = PPO("MlpPolicy", env, seed=seed, device="cpu", **settings, **schedules)
     return solve(model, 100_000, test_every=2_048)
 
 

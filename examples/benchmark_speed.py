@@ -87,8 +87,8 @@ def a2c() -> A2C:
 
 def ppo() -> PPO:
     """The RL Zoo's settings for CartPole-v1."""
-    settings = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
-    return PPO("MlpPolicy", dummy(8), learning_rate=LinearSchedule(1e-3, 0.0, 1.0), device="cpu", **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
+    return PPO("MlpPolicy", dummy(8), learning_rate=LinearSchedule(1e-3, 0.0, 1.0), device="cpu", **settings)
 
 
 def races() -> list[Race]:
@@ -151,7 +151,7 @@ def races() -> list[Race]:
     if importlib.util.find_spec("sb3_contrib"):
         from sb3_contrib import ARS
 
-        settings = {"n_delta": 8, "learning_rate": 0.02, "delta_std": 0.05}
+        settings: dict[str, Any] = {"n_delta": 8, "learning_rate": 0.02, "delta_std": 0.05}
         run = lambda: learning(lambda: ARS("LinearPolicy", dummy(8), **settings), 30_000)  # noqa: E731
         lines.append(Race("sb3-contrib ARS linear, DummyVecEnv", 8, eight, run))
     else:

@@ -82,9 +82,9 @@ class EpisodeOrder:
         self.lengths = np.zeros(n_episodes, dtype=np.int64)
         self.is_playing = np.arange(n_envs) < self.n_started
         # One entry for each environment that is playing
-        self.envs = np.arange(self.n_started)
-        self.episodes = np.arange(self.n_started, dtype=np.int32)
-        self.timesteps = np.zeros(self.n_started, dtype=np.int32)
+        self.envs: np.ndarray = np.arange(self.n_started)
+        self.episodes: np.ndarray = np.arange(self.n_started, dtype=np.int32)
+        self.timesteps: np.ndarray = np.zeros(self.n_started, dtype=np.int32)
 
     @property
     def complete(self) -> bool:
@@ -118,9 +118,9 @@ class EpisodeOrder:
             self.is_playing = self.is_playing.copy()  # whoever holds the last step's mask keeps it
             self.is_playing[self.envs[idle]] = False
             going_on = self.is_playing[self.envs]
-            self.envs, self.episodes, self.timesteps = (
-                array[going_on] for array in (self.envs, self.episodes, self.timesteps)
-            )
+            self.envs = self.envs[going_on]
+            self.episodes = self.episodes[going_on]
+            self.timesteps = self.timesteps[going_on]
         return envs, episodes
 
 

@@ -63,7 +63,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         Default: falls linearly to 0, from 0.2 with LinearSoftmaxPolicy, from 0.005 with other policies.
     :param n_episodes: Episodes of a rollout, for each gradient step. Default: 8, or one for each
         environment if there are more.
-    :param gamma: Discount factor.
+    :param gamma: Discount factor. The default does not discount: an episode has an end.
     :param baseline: "none", "mean" (over the rollout, biased), "leave_one_out" (the mean over the
         other episodes, unbiased) or "time" (the same at each timestep since the start, unbiased). The last
         two need two episodes. See :mod:`sb3_reinforce.common.estimators`.
@@ -105,7 +105,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         env: GymEnv | str,
         learning_rate: float | Schedule | None = None,
         n_episodes: int | None = None,
-        gamma: float = 0.99,
+        gamma: float = 1.0,
         baseline: str = "time",
         normalize_advantage: bool = True,
         epsilon: float | Schedule | EpsilonSchedule = 0.0,
