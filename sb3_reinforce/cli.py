@@ -150,7 +150,7 @@ def train_command(options: argparse.Namespace) -> None:
 
     :param options: As parsed.
     """
-    _require_extra("rich", "tqdm", "matplotlib")
+    _require_extra("rich", "tqdm", "matplotlib", "pandas")
     from rich.console import Console
 
     console = Console()
