@@ -38,7 +38,8 @@ class DenseLayer(NamedTuple):
     """
     One layer, ``activation(x @ weight + bias)``.
 
-    :param weight: Shape ``(n_in, n_out)``.
+    :param weight: Shape ``(n_in, n_out)``; ``(n_in,)`` for a single output; or ``(n_envs, n_in, n_out)``, one
+        for each environment.
     :param bias: Shape ``(n_out,)``.
     :param activation: None for the identity.
     """
@@ -107,11 +108,11 @@ def dense_forward(layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
     """
     :param layers: As from :func:`dense_layers`.
     :param features: Shape ``(n_envs, n_features)``.
-    :return: Logits or means. Shape ``(n_envs, n_out)``.
+    :return: Logits or means. Shape ``(n_envs, n_out)``, or ``(n_envs,)`` from a single output.
     """
     x = features
     for weight, bias, activation in layers:
-        x = x @ weight
+        x = x.dot(weight) if weight.ndim < 3 else np.einsum("ni,nio->no", x, weight)
         x += bias
         if activation is not None:
             x = activation(x)
@@ -127,16 +128,29 @@ def sample_softmax(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     :return: Shape ``(n_envs,)``.
     """
     # In float64, where a draw of exactly 0 is as good as impossible; in float32 it happens
-    perturbed = logits - np.log(rng.standard_exponential(logits.shape))
-    if perturbed.shape[1] == 2:  # what argmax says, at a third of its time
-        return (perturbed[:, 1] > perturbed[:, 0]).astype(np.int64)
-    return perturbed.argmax(axis=1)
+    return (logits - np.log(rng.standard_exponential(logits.shape))).argmax(axis=1)
+
+
+def sample_of_two(difference: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """
+    Draw from the softmax of two logits: the difference of two Gumbel draws is a logistic one.
+
+    :param difference: The second logit less the first. Shape ``(n_envs,)``.
+    :param rng: Source of randomness.
+    :return: Shape ``(n_envs,)``.
+    """
+    return (rng.logistic(size=len(difference)) < difference).astype(np.int64)
+
+
+def _second_less_first(layer: DenseLayer) -> DenseLayer:
+    """A last layer of two outputs, made to give their difference: half the work, and no axis to go along."""
+    return DenseLayer(layer.weight[:, 1] - layer.weight[:, 0], layer.bias[1] - layer.bias[0], None)
 
 
 def numpy_actor(policy: ActorCriticPolicy, rng: np.random.Generator) -> Actor | None:
     """
-    A function that draws actions from the policy without torch. It holds views of the
-    parameters as they lie now, so make a new one for each rollout.
+    A function that draws actions from the policy without torch. It holds views or copies of the
+    parameters as they are now, so make a new one for each rollout.
 
     :param policy: Any actor-critic policy.
     :param rng: Source of randomness.
@@ -145,6 +159,9 @@ def numpy_actor(policy: ActorCriticPolicy, rng: np.random.Generator) -> Actor | 
     layers, features = dense_layers(policy), feature_function(policy)
     if layers is None or policy.use_sde:
         return None
+    if isinstance(policy.action_space, spaces.Discrete) and policy.action_space.n == 2:
+        layers = [*layers[:-1], _second_less_first(layers[-1])]
+        return lambda obs: sample_of_two(dense_forward(layers, features(obs)), rng)
     if isinstance(policy.action_space, spaces.Discrete):
         return lambda obs: sample_softmax(dense_forward(layers, features(obs)), rng)
     if isinstance(policy.action_space, spaces.Box):

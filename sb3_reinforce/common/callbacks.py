@@ -40,7 +40,7 @@ class _EpisodeCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         dones = self.locals["dones"]
-        if not dones.any():
+        if not np.count_nonzero(dones):
             return True
         infos = self.locals["infos"]
         # What REINFORCE's idle environments still finish are the short episodes: they would bias the mean

@@ -106,6 +106,8 @@ class EpisodeOrder:
             those episodes, in start order.
         """
         ended = np.flatnonzero(dones[self.envs])
+        if len(ended) == 0:
+            return ended, ended
         envs, episodes = self.envs[ended], self.episodes[ended]
         self.lengths[episodes] = self.timesteps[ended]
         self.n_ended += len(ended)
@@ -200,16 +202,17 @@ class EpisodeBuffer(BaseBuffer):
         if block.size + n > block.n_rows:
             block = self._next_block()
         rows = slice(block.size, block.size + n)
-        # With everyone playing there is nothing to pick, and nothing to copy twice
-        pick: Any = slice(None) if n == self.n_envs else envs
+        if n < self.n_envs:
+            obs = {key: values[envs] for key, values in obs.items()} if isinstance(obs, dict) else obs[envs]
+            actions, rewards = actions[envs], rewards[envs]
         if isinstance(obs, dict):
             assert isinstance(block.observations, dict)
             for key, values in obs.items():
-                block.observations[key][rows] = values[pick]
+                block.observations[key][rows] = values
         else:
-            block.observations[rows] = obs[pick]  # type: ignore[index]
-        block.actions[rows] = actions[pick].reshape(n, *self._action_shape) if self._action_shape else actions[pick]
-        block.rewards[rows] = rewards[pick]
+            block.observations[rows] = obs  # type: ignore[index]
+        block.actions[rows] = actions.reshape(n, *self._action_shape) if self._action_shape else actions
+        block.rewards[rows] = rewards
         block.episodes[rows] = episodes
         block.timesteps[rows] = timesteps
         block.size += n

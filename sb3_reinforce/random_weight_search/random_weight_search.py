@@ -285,10 +285,10 @@ class RandomWeightSearch(EpisodicAlgorithm):
         self._episode_lengths += 1
         if self._n_plays >= self.max_episode_steps:
             check_that_episodes_end(int(self._episode_lengths[~dones].max(initial=0)), self.max_episode_steps)
-        return self._end_episodes(dones, infos) if dones.any() else (np.empty(0, dtype=np.int64), np.empty(0))
+        return self._end_episodes(dones, infos) if np.count_nonzero(dones) else (np.empty(0, dtype=np.int64), np.empty(0))
 
     def _greedy_actions(self, layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
-        outputs = dense_forward(layers, features[:, None, :])[:, 0]
+        outputs = dense_forward(layers, features)
         # Activations may hide an infinite observation: tanh(inf) is 1
         if not (np.isfinite(features).all() and np.isfinite(outputs).all()):
             raise ValueError(

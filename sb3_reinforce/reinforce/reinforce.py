@@ -293,7 +293,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             n_steps += 1
             resets = vec_env.reset_transitions if waits_for_reset else None
             rollout_buffer.add(self._last_obs, actions, rewards, resets)
-            if dones.any():
+            if np.count_nonzero(dones):  # several times as fast as any()
                 ended, _ = order.end_episodes(dones)
                 self._record_episodes(infos, ended)
                 self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])

@@ -16,6 +16,7 @@ from sb3_reinforce.common.acting import (
     dense_layers,
     feature_function,
     numpy_actor,
+    sample_of_two,
     sample_softmax,
     torch_actor,
 )
@@ -112,15 +113,30 @@ def test_sample_softmax_draws_from_the_softmax(logits: list[float], seed: int) -
     assert (np.abs(frequency - p) < 6 * np.sqrt(p * (1 - p) / n) + 1e-3).all()
 
 
+@given(st.floats(-4, 4), st.integers(0, 2**31))
+def test_sample_of_two_draws_from_the_softmax(difference: float, seed: int) -> None:
+    n = 4000
+    drawn = sample_of_two(np.full(n, difference, np.float32), np.random.default_rng(seed))
+    p = 1 / (1 + np.exp(-difference))
+    assert abs(drawn.mean() - p) < 6 * np.sqrt(p * (1 - p) / n) + 1e-3
+
+
+@pytest.mark.parametrize(("difference", "action"), [(1e30, 1), (-1e30, 0)])
+def test_sample_of_two_does_not_overflow(difference: float, action: int) -> None:
+    drawn = sample_of_two(np.full(100, difference, np.float32), np.random.default_rng(0))
+    assert drawn.tolist() == [action] * 100
+
+
+@pytest.mark.parametrize("n_actions", [2, 3])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_actors_draw_from_the_policy(kind: str) -> None:
+def test_actors_draw_from_the_policy(kind: str, n_actions: int) -> None:
     th.manual_seed(0)
-    policy = make(net_arch=[8])
+    policy = make(net_arch=[8], action_space=spaces.Discrete(n_actions))
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
     act = numpy_actor(policy, np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
     assert act is not None
     p = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution.probs[0].detach().numpy()  # type: ignore[union-attr]
-    frequency = np.bincount(act(obs), minlength=3) / len(obs)
+    frequency = np.bincount(act(obs), minlength=n_actions) / len(obs)
     np.testing.assert_allclose(frequency, p, atol=0.02)
 
 
@@ -144,8 +160,9 @@ def test_the_torch_actor_refuses_observations_that_are_not_finite() -> None:
 
 def test_linear_softmax_policy_acts_in_numpy() -> None:
     policy = LinearSoftmaxPolicy(spaces.Discrete(3), spaces.Discrete(2), lambda _: 0.1)
-    act = numpy_actor(policy, np.random.default_rng(0))
-    assert act is not None
     with th.no_grad():
         policy.action_net.weight[:] = th.tensor([[9.0, -9.0, 0.0], [-9.0, 9.0, 0.0]])  # type: ignore[index, operator]
-    assert act(np.array([0, 1, 0])).tolist() == [0, 1, 0]
+        policy.action_net.bias[:] = th.tensor([0.0, 5.0])
+    act = numpy_actor(policy, np.random.default_rng(0))
+    assert act is not None
+    assert act(np.array([0, 1, 2, 0])).tolist() == [0, 1, 1, 0]
