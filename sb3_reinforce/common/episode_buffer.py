@@ -32,33 +32,21 @@ class EpisodeBatch(NamedTuple):
     episodes: th.Tensor
 
 
-class _Block:
-    """A piece of storage of fixed size; ``size`` rows of it are in use."""
+class _Block(NamedTuple):
+    """Some steps of the environments that were playing, one after the other. Shapes ``(n_rows, ...)``."""
 
-    def __init__(self, n_rows: int, observation_space: spaces.Space, action_shape: tuple[int, ...], action_dtype: Any) -> None:
-        self.observations: Observations
-        if isinstance(observation_space, spaces.Dict):
-            self.observations = {
-                key: np.empty((n_rows, *space.shape), dtype=space.dtype)  # type: ignore[misc]
-                for key, space in observation_space.spaces.items()
-            }
-        else:
-            self.observations = np.empty((n_rows, *observation_space.shape), dtype=observation_space.dtype)  # type: ignore[misc]
-        self.actions = np.empty((n_rows, *action_shape), dtype=action_dtype)
-        self.rewards = np.empty(n_rows, dtype=np.float32)
-        self.episodes = np.empty(n_rows, dtype=np.int32)
-        self.timesteps = np.empty(n_rows, dtype=np.int32)
-        self.n_rows = n_rows
-        self.size = 0
+    observations: Observations
+    actions: np.ndarray
+    rewards: np.ndarray
+    episodes: np.ndarray
+    timesteps: np.ndarray
 
-    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The observations and rewards in use, by name."""
-        if isinstance(self.observations, dict):
-            for key, values in self.observations.items():
-                yield f"observation {key!r}", values[: self.size]
-        else:
-            yield "observation", self.observations[: self.size]
-        yield "reward", self.rewards[: self.size]
+
+def _concatenate(parts: list[Any]) -> Any:
+    """Arrays, or dicts of arrays, one after the other."""
+    if isinstance(parts[0], dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return np.concatenate(parts)
 
 
 class EpisodeOrder:
@@ -81,10 +69,11 @@ class EpisodeOrder:
         self.n_ended = 0
         self.lengths = np.zeros(n_episodes, dtype=np.int64)
         self.is_playing = np.arange(n_envs) < self.n_started
-        # One entry for each environment that is playing
+        # One entry for each environment that is playing; replaced and never written to, so that they can be kept
         self.envs: np.ndarray = np.arange(self.n_started)
         self.episodes: np.ndarray = np.arange(self.n_started, dtype=np.int32)
-        self.timesteps: np.ndarray = np.zeros(self.n_started, dtype=np.int32)
+        self.starts: np.ndarray = np.zeros(self.n_started, dtype=np.int32)
+        self.n_steps = 0
 
     @property
     def complete(self) -> bool:
@@ -94,12 +83,12 @@ class EpisodeOrder:
     @property
     def longest(self) -> int:
         """Timesteps so far of the longest episode that has not ended."""
-        return int(self.timesteps.max(initial=0))
+        return int((self.n_steps - self.starts).max(initial=0))
 
     def end_episodes(self, dones: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
         Close the episodes that ended with the last step, and start the next ones. Count that step
-        in ``timesteps`` first.
+        in ``n_steps`` first.
 
         :param dones: Which environments have ended an episode. Shape ``(n_envs,)``.
         :return: The environments that have ended an episode that counts, and the numbers of
@@ -109,21 +98,29 @@ class EpisodeOrder:
         if len(ended) == 0:
             return ended, ended
         envs, episodes = self.envs[ended], self.episodes[ended]
-        self.lengths[episodes] = self.timesteps[ended]
+        self.lengths[episodes] = self.n_steps - self.starts[ended]
         self.n_ended += len(ended)
         n_next = min(len(ended), self.n_episodes - self.n_started)
-        self.episodes[ended[:n_next]] = np.arange(self.n_started, self.n_started + n_next)
-        self.timesteps[ended[:n_next]] = 0
-        self.n_started += n_next
-        idle = ended[n_next:]
-        if len(idle):
-            self.is_playing = self.is_playing.copy()  # whoever holds the last step's mask keeps it
-            self.is_playing[self.envs[idle]] = False
-            going_on = self.is_playing[self.envs]
-            self.envs = self.envs[going_on]
-            self.episodes = self.episodes[going_on]
-            self.timesteps = self.timesteps[going_on]
+        if n_next > 0:
+            self._start_next(ended[:n_next])
+        if n_next < len(ended):
+            self._let_idle(envs[n_next:])
         return envs, episodes
+
+    def _start_next(self, positions: np.ndarray) -> None:
+        n_started = self.n_started + len(positions)
+        self.episodes, self.starts = self.episodes.copy(), self.starts.copy()
+        self.episodes[positions] = np.arange(self.n_started, n_started)
+        self.starts[positions] = self.n_steps
+        self.n_started = n_started
+
+    def _let_idle(self, envs: np.ndarray) -> None:
+        self.is_playing = self.is_playing.copy()
+        self.is_playing[envs] = False
+        going_on = self.is_playing[self.envs]
+        self.envs = self.envs[going_on]
+        self.episodes = self.episodes[going_on]
+        self.starts = self.starts[going_on]
 
 
 class EpisodeBuffer(BaseBuffer):
@@ -132,7 +129,7 @@ class EpisodeBuffer(BaseBuffer):
 
     :class:`EpisodeOrder` says which environment plays which; what idle ones do is not stored.
 
-    Timesteps are kept as they came, in blocks of about 1 MiB, so that a rollout of unknown
+    Steps are kept as they came and joined into blocks of about 1 MiB, so that a rollout of unknown
     length is never copied to make room. The numbers of a timestep (rewards, returns,
     advantages) are handed out and taken back *in episode order*: all of the first
     episode's timesteps, then all of the second's.
@@ -161,18 +158,24 @@ class EpisodeBuffer(BaseBuffer):
         self.reset()
 
     def _choose_rows_per_block(self) -> int:
-        one_row = _Block(1, self.observation_space, self._action_shape, self._action_dtype)
-        observations = one_row.observations
-        n_bytes = sum(v.nbytes for v in observations.values()) if isinstance(observations, dict) else observations.nbytes
-        n_bytes += one_row.actions.nbytes + 12
-        return max(self.n_envs, min(_BLOCK_BYTES // n_bytes, _BLOCK_MAX_ROWS))
+        space = self.observation_space
+        parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+        n_bytes = self.action_dim * np.dtype(self._action_dtype).itemsize + 12
+        for part in parts:
+            assert part.shape is not None
+            n_bytes += int(np.prod(part.shape)) * np.dtype(part.dtype).itemsize
+        return max(1, min(_BLOCK_BYTES // n_bytes, _BLOCK_MAX_ROWS))
 
     def reset(self) -> None:
         """Forget everything; the environments start the rollout's first episodes."""
         super().reset()
         self._blocks: list[_Block] = []
-        self._block = _Block(0, self.observation_space, self._action_shape, self._action_dtype)
+        self._forget_steps()
         self.order = EpisodeOrder(self.n_episodes, self.n_envs)
+
+    def _forget_steps(self) -> None:
+        self._steps: list[tuple[Any, ...]] = []
+        self._n_rows_of_steps = 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -190,63 +193,55 @@ class EpisodeBuffer(BaseBuffer):
             Shape ``(n_envs,)``.
         """
         order = self.order
-        envs, episodes, timesteps = order.envs, order.episodes, order.timesteps
+        envs, episodes, starts = order.envs, order.episodes, order.starts
         if resets is not None and resets.any():
             stepped = ~resets[envs]
-            envs, episodes, timesteps = envs[stepped], episodes[stepped], timesteps[stepped]
-            order.timesteps[stepped] += 1
-        else:
-            order.timesteps = timesteps + 1
+            envs, episodes, starts = envs[stepped], episodes[stepped], starts[stepped]
+            order.starts = order.starts + ~stepped
         n = len(envs)
-        block = self._block
-        if block.size + n > block.n_rows:
-            block = self._next_block()
-        rows = slice(block.size, block.size + n)
         if n < self.n_envs:
             obs = {key: values[envs] for key, values in obs.items()} if isinstance(obs, dict) else obs[envs]
             actions, rewards = actions[envs], rewards[envs]
-        if isinstance(obs, dict):
-            assert isinstance(block.observations, dict)
-            for key, values in obs.items():
-                block.observations[key][rows] = values
-        else:
-            block.observations[rows] = obs  # type: ignore[index]
-        block.actions[rows] = actions.reshape(n, *self._action_shape) if self._action_shape else actions
-        block.rewards[rows] = rewards
-        block.episodes[rows] = episodes
-        block.timesteps[rows] = timesteps
-        block.size += n
+        else:  # environments may write their next step into the same arrays
+            obs = {key: values.copy() for key, values in obs.items()} if isinstance(obs, dict) else obs.copy()
+            rewards = rewards.copy()
+        self._steps.append((obs, actions, rewards, episodes, starts, order.n_steps))
+        order.n_steps += 1
+        self._n_rows_of_steps += n
+        if self._n_rows_of_steps >= self._rows_per_block:
+            self._join_steps()
 
-    def _next_block(self) -> _Block:
-        self._check_finite(self._block)
-        self._block = _Block(self._rows_per_block, self.observation_space, self._action_shape, self._action_dtype)
-        self._blocks.append(self._block)
-        return self._block
-
-    def _check_finite(self, block: _Block) -> None:
-        """Looked at block by block: early enough to save the weights, and all but free."""
-        for name, values in block.arrays():
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                row = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise ValueError(
-                    f"The environment returned a {name} that is not finite: {values[row]} at timestep "
-                    f"{block.timesteps[row]} of an episode. Nothing was learned from this rollout. Mend the environment "
-                    "(stable_baselines3.common.vec_env.VecCheckNan stops at the step that goes wrong)."
-                )
+    def _join_steps(self) -> None:
+        """Make a block of the steps so far."""
+        if self._n_rows_of_steps == 0:
+            return
+        obs, actions, rewards, episodes, starts, numbers = zip(*self._steps, strict=True)
+        counts = [len(step) for step in starts]
+        block = _Block(
+            _concatenate(list(obs)),
+            np.concatenate(actions).astype(self._action_dtype, copy=False).reshape(-1, *self._action_shape),
+            np.concatenate(rewards).astype(np.float32, copy=False),
+            np.concatenate(episodes),
+            np.repeat(np.array(numbers, dtype=np.int32), counts) - np.concatenate(starts),
+        )
+        self._forget_steps()
+        _check_finite(block)
+        self._blocks.append(block)
 
     def size(self) -> int:
         """:return: Timesteps stored so far."""
-        return sum(block.size for block in self._blocks)
+        return sum(len(block.rewards) for block in self._blocks) + self._n_rows_of_steps
 
     def _require_complete(self) -> None:
         if not self.order.complete:
             raise RuntimeError(
                 f"The rollout has {self.order.n_ended} of its {self.n_episodes} episodes: it must be complete first."
             )
+        self._join_steps()
 
     def _episode_order(self, block: _Block) -> np.ndarray:
         starts = np.cumsum(self.lengths) - self.lengths
-        return starts[block.episodes[: block.size]] + block.timesteps[: block.size]
+        return starts[block.episodes] + block.timesteps
 
     def rewards(self) -> np.ndarray:
         """
@@ -256,10 +251,9 @@ class EpisodeBuffer(BaseBuffer):
         :raises ValueError: If a reward or an observation is NaN or infinite.
         """
         self._require_complete()
-        self._check_finite(self._block)
         rewards = np.empty(self.size(), dtype=np.float64)
         for block in self._blocks:
-            rewards[self._episode_order(block)] = block.rewards[: block.size]
+            rewards[self._episode_order(block)] = block.rewards
         return rewards
 
     def get(self, weights: np.ndarray) -> Iterator[EpisodeBatch]:
@@ -273,17 +267,16 @@ class EpisodeBuffer(BaseBuffer):
         self._require_complete()
         weights = weights.astype(np.float32, copy=False)
         for block in self._blocks:
-            used = slice(block.size)
             observations: PyTorchObs
             if isinstance(block.observations, dict):
-                observations = {key: self._to_device(values[used]) for key, values in block.observations.items()}
+                observations = {key: self._to_device(values) for key, values in block.observations.items()}
             else:
-                observations = self._to_device(block.observations[used])
+                observations = self._to_device(block.observations)
             yield EpisodeBatch(
                 observations,
-                self._to_device(block.actions[used]),
+                self._to_device(block.actions),
                 self._to_device(weights[self._episode_order(block)]),
-                self._to_device(block.episodes[used]),
+                self._to_device(block.episodes),
             )
 
     def _to_device(self, array: np.ndarray) -> th.Tensor:
@@ -291,3 +284,17 @@ class EpisodeBuffer(BaseBuffer):
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> EpisodeBatch:  # type: ignore[override]
         raise NotImplementedError("Episodes are whole: a rollout is read with get(), never sampled from.")
+
+
+def _check_finite(block: _Block) -> None:
+    """Looked at block by block: early enough to save the weights, and all but free."""
+    obs = block.observations
+    named = {f"observation {key!r}": v for key, v in obs.items()} if isinstance(obs, dict) else {"observation": obs}
+    for name, values in {**named, "reward": block.rewards}.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise ValueError(
+                f"The environment returned a {name} that is not finite: {values[row]} at timestep "
+                f"{block.timesteps[row]} of an episode. Nothing was learned from this rollout. Mend the environment "
+                "(stable_baselines3.common.vec_env.VecCheckNan stops at the step that goes wrong)."
+            )

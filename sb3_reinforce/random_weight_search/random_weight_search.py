@@ -375,7 +375,7 @@ class RandomWeightSearch(EpisodicAlgorithm):
             played = self._play(env, callback, layers)
             if played is None:
                 return None
-            order.timesteps += 1
+            order.n_steps += 1
             over = np.zeros(env.num_envs, dtype=bool)
             over[played[0]] = True
             ended, episodes = order.end_episodes(over)

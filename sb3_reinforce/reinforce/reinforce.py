@@ -7,7 +7,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -276,6 +276,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         box = self.action_space if isinstance(self.action_space, spaces.Box) else None
         vec_env: Any = env.unwrapped
         waits_for_reset = getattr(vec_env, "has_reset_transitions", False)  # of GymnasiumVecEnv
+        # What SB3 puts in the place of no callback at all
+        is_heard = not (isinstance(callback, ConvertCallback) and callback.callback is None)
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -287,9 +289,10 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
             learned_from = order.is_playing
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return False
+            if is_heard:
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return False
             n_steps += 1
             resets = vec_env.reset_transitions if waits_for_reset else None
             rollout_buffer.add(self._last_obs, actions, rewards, resets)

@@ -52,7 +52,7 @@ def test_holds_the_first_episodes_started_each_to_its_end(lengths: list[int], n_
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 7))
 def test_get_hands_out_each_timestep_once_with_its_weight(lengths: list[int], n_envs: int, rows: int) -> None:
     buffer = EpisodeBuffer(len(lengths), OBS, DISCRETE, n_envs=n_envs)
-    buffer._rows_per_block = max(rows, n_envs)  # small blocks, so that there are many
+    buffer._rows_per_block = rows  # small blocks, so that there are many
     episodes = play(buffer, lengths)
     expected = {
         (tuple(obs), action, float(weight), number)
@@ -71,16 +71,16 @@ def test_get_hands_out_each_timestep_once_with_its_weight(lengths: list[int], n_
 
 def test_order_says_who_plays_what() -> None:
     order = EpisodeOrder(n_episodes=3, n_envs=2)
-    order.timesteps += 1
+    order.n_steps += 1
     envs, episodes = order.end_episodes(np.array([False, True]))
     assert (envs.tolist(), episodes.tolist()) == ([1], [1])
     assert (order.envs.tolist(), order.episodes.tolist(), order.n_started) == ([0, 1], [0, 2], 3)
     mask = order.is_playing
-    order.timesteps += 1
+    order.n_steps += 1
     order.end_episodes(np.array([True, False]))
     assert order.is_playing.tolist() == [False, True]
     assert mask.tolist() == [True, True], "the mask of the step before must not change under its holder"
-    order.timesteps += 1
+    order.n_steps += 1
     envs, episodes = order.end_episodes(np.array([True, True]))
     assert (envs.tolist(), episodes.tolist()) == ([1], [2]), "the idle environment's episode does not count"
     assert order.complete
@@ -178,4 +178,3 @@ def test_a_rollout_is_not_sampled_from() -> None:
 def test_blocks_are_about_a_mebibyte() -> None:
     images = EpisodeBuffer(1, spaces.Box(0, 255, (4, 84, 84), np.uint8), DISCRETE, n_envs=2)
     assert images._rows_per_block == (1 << 20) // (4 * 84 * 84 + 8 + 12)
-    assert EpisodeBuffer(1, OBS, DISCRETE, n_envs=10_000)._rows_per_block == 10_000

@@ -114,19 +114,16 @@ class _FirstFinishedBuffer(EpisodeBuffer):
         self.order = _FirstFinishedOrder(self.n_episodes, self.n_envs)
 
     def rewards(self) -> np.ndarray:
+        self._require_complete()
         numbers = np.cumsum(self.order.lengths > 0) - 1
-        for block in self._blocks:
-            self._drop_unfinished(block, numbers)
+        self._blocks = [self._without_unfinished(block, numbers) for block in self._blocks]
         self.order.lengths = self.order.lengths[self.order.lengths > 0]
         return super().rewards()
 
-    def _drop_unfinished(self, block: _Block, numbers: np.ndarray) -> None:
-        kept = np.flatnonzero(self.order.lengths[block.episodes[: block.size]] > 0)
-        assert isinstance(block.observations, np.ndarray)
-        for array in (block.observations, block.actions, block.rewards, block.timesteps):
-            array[: len(kept)] = array[kept]
-        block.episodes[: len(kept)] = numbers[block.episodes[kept]]
-        block.size = len(kept)
+    def _without_unfinished(self, block: _Block, numbers: np.ndarray) -> _Block:
+        kept = self.order.lengths[block.episodes] > 0
+        block = _Block(*(array[kept] for array in block))  # type: ignore[call-overload]
+        return block._replace(episodes=numbers[block.episodes])
 
 
 def test_to_take_the_first_finished_would_be_caught() -> None:
