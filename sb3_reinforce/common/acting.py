@@ -6,7 +6,8 @@ torch's dispatcher. The arrays here are views of the policy's parameters: what t
 writes is what the next rollout acts with, and nothing is copied.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -119,27 +120,37 @@ def dense_forward(layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
     return x
 
 
-def sample_softmax(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def in_bulk(draw: Callable[[tuple[int, ...]], np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """
-    Draw from softmax(logits) by the Gumbel-max trick: with E standard exponential, -log E is Gumbel.
+    Random arrays without end, drawn many at a time: for a few numbers, the call is what costs.
 
-    :param logits: Shape ``(n_envs, n_actions)``.
+    :param draw: Draws an array of a shape.
+    :param shape: Of the arrays to hand out.
+    """
+    n_arrays = max(1, 4096 // int(np.prod(shape)))
+    while True:
+        yield from draw((n_arrays, *shape))
+
+
+def gumbel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """
     :param rng: Source of randomness.
-    :return: Shape ``(n_envs,)``.
+    :param shape: Shape of the array.
+    :return: Standard Gumbel draws, float32. Added to logits, they make their argmax a draw from the softmax.
     """
-    # In float64, where a draw of exactly 0 is as good as impossible; in float32 it happens
-    return (logits - np.log(rng.standard_exponential(logits.shape))).argmax(axis=1)
+    with np.errstate(divide="ignore"):  # in float32 an exponential draw may be 0, and infinity is right
+        return -np.log(rng.standard_exponential(shape, dtype=np.float32))
 
 
-def sample_of_two(difference: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def logistic(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """
-    Draw from the softmax of two logits: the difference of two Gumbel draws is a logistic one.
-
-    :param difference: The second logit less the first. Shape ``(n_envs,)``.
     :param rng: Source of randomness.
-    :return: Shape ``(n_envs,)``.
+    :param shape: Shape of the array.
+    :return: Standard logistic draws, float32: the difference of two Gumbel draws.
     """
-    return (rng.logistic(size=len(difference)) < difference).astype(np.int64)
+    uniform = rng.random(shape, dtype=np.float32)
+    with np.errstate(divide="ignore"):
+        return np.log(uniform / (1 - uniform))
 
 
 def _second_less_first(layer: DenseLayer) -> DenseLayer:
@@ -147,12 +158,13 @@ def _second_less_first(layer: DenseLayer) -> DenseLayer:
     return DenseLayer(layer.weight[:, 1] - layer.weight[:, 0], layer.bias[1] - layer.bias[0], None)
 
 
-def numpy_actor(policy: ActorCriticPolicy, rng: np.random.Generator) -> Actor | None:
+def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator) -> Actor | None:
     """
     A function that draws actions from the policy without torch. It holds views or copies of the
     parameters as they are now, so make a new one for each rollout.
 
     :param policy: Any actor-critic policy.
+    :param n_envs: For how many environments it will act at a time.
     :param rng: Source of randomness.
     :return: None if the policy needs torch to act: see :func:`dense_layers`; Discrete and Box actions only.
     """
@@ -160,19 +172,27 @@ def numpy_actor(policy: ActorCriticPolicy, rng: np.random.Generator) -> Actor | 
     if layers is None or policy.use_sde:
         return None
     if isinstance(policy.action_space, spaces.Discrete) and policy.action_space.n == 2:
-        layers = [*layers[:-1], _second_less_first(layers[-1])]
-        return lambda obs: sample_of_two(dense_forward(layers, features(obs)), rng)
+        differences = _outputs(features, [*layers[:-1], _second_less_first(layers[-1])])
+        noise = in_bulk(partial(logistic, rng), (n_envs,))
+        return lambda obs: (differences(obs) > next(noise)).astype(np.int64)
+    outputs = _outputs(features, layers)
+    shape = (n_envs, len(layers[-1].bias))
     if isinstance(policy.action_space, spaces.Discrete):
-        return lambda obs: sample_softmax(dense_forward(layers, features(obs)), rng)
+        noise = in_bulk(partial(gumbel, rng), shape)
+        return lambda obs: (outputs(obs) + next(noise)).argmax(axis=1)
     if isinstance(policy.action_space, spaces.Box):
+        noise = in_bulk(lambda shape: rng.standard_normal(shape, dtype=np.float32), shape)
         std = policy.log_std.detach().exp().numpy()
-
-        def act(obs: Observations) -> np.ndarray:
-            means = dense_forward(layers, features(obs))
-            return means + std * rng.standard_normal(means.shape, dtype=np.float32)
-
-        return act
+        return lambda obs: outputs(obs) + std * next(noise)
     return None
+
+
+def _outputs(features: Callable[[Observations], np.ndarray], layers: list[DenseLayer]) -> Callable[[Observations], np.ndarray]:
+    """From observations to what the last layer gives."""
+    if len(layers) > 1:
+        return lambda obs: dense_forward(layers, features(obs))
+    weight, bias, _ = layers[0]
+    return lambda obs: features(obs).dot(weight) + bias
 
 
 def torch_actor(policy: ActorCriticPolicy) -> Actor:

@@ -311,7 +311,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     def _make_actor(self, order: EpisodeOrder) -> Actor:
         """The policy as it is now, as a function from observations to actions, epsilon included."""
-        act_by_policy = numpy_actor(self.policy, self._rng) or torch_actor(self.policy)
+        act_by_policy = numpy_actor(self.policy, self.n_envs, self._rng) or torch_actor(self.policy)
         self._rollout_epsilon = self._epsilon_of_episodes(self._episode_num, order.n_episodes)
         self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])
         if not self._rollout_epsilon.any():

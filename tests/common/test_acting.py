@@ -15,9 +15,10 @@ from sb3_reinforce.common.acting import (
     dense_forward,
     dense_layers,
     feature_function,
+    gumbel,
+    in_bulk,
+    logistic,
     numpy_actor,
-    sample_of_two,
-    sample_softmax,
     torch_actor,
 )
 
@@ -95,7 +96,7 @@ class _OwnExtractor(FlattenExtractor):
 def test_a_policy_that_acts_in_a_way_of_its_own_is_left_to_torch() -> None:
     assert dense_layers(_OwnWay(BOX4, spaces.Discrete(2), lambda _: 0.1)) is None
     assert dense_layers(make(activation_fn=nn.GELU)) is None
-    assert numpy_actor(make(action_space=spaces.MultiBinary(2)), np.random.default_rng(0)) is None
+    assert numpy_actor(make(action_space=spaces.MultiBinary(2)), 1, np.random.default_rng(0)) is None
 
 
 def test_a_features_extractor_of_the_users_is_used() -> None:
@@ -104,27 +105,53 @@ def test_a_features_extractor_of_the_users_is_used() -> None:
     np.testing.assert_allclose(feature_function(policy)(obs), 2 * obs)
 
 
+def test_gumbel_and_logistic_draws_have_the_distributions_that_they_are_named_for() -> None:
+    n, points = 200_000, np.linspace(-3, 6, 19)
+    for draw, cdf in (
+        (gumbel, lambda x: np.exp(-np.exp(-x))),
+        (logistic, lambda x: 1 / (1 + np.exp(-x))),
+    ):
+        draws = draw(np.random.default_rng(0), (n,))
+        assert draws.dtype == np.float32
+        for x in points:
+            p = cdf(x)
+            assert abs((draws <= x).mean() - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-4, (draw.__name__, x)
+
+
+class _Zeros:
+    """The rarest of draws."""
+
+    def standard_exponential(self, shape: Any, dtype: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    random = standard_exponential
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_draw_of_zero_is_no_warning() -> None:
+    assert gumbel(_Zeros(), (2,)).tolist() == [np.inf, np.inf]
+    assert logistic(_Zeros(), (2,)).tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 2), (5000,)])
+def test_in_bulk_hands_out_what_one_draw_after_the_other_would(shape: tuple[int, ...]) -> None:
+    rng, same = np.random.default_rng(0), np.random.default_rng(0)
+    arrays = in_bulk(rng.random, shape)
+    for _ in range(6000 // int(np.prod(shape)) + 3):
+        np.testing.assert_array_equal(next(arrays), same.random(shape))
+
+
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=5), st.integers(0, 2**31))
-def test_sample_softmax_draws_from_the_softmax(logits: list[float], seed: int) -> None:
+def test_actions_are_drawn_from_the_softmax(logits: list[float], seed: int) -> None:
     n = 4000
-    drawn = sample_softmax(np.tile(np.array(logits, np.float32), (n, 1)), np.random.default_rng(seed))
+    policy = LinearSoftmaxPolicy(spaces.Discrete(1), spaces.Discrete(len(logits)), lambda _: 0.1)
+    with th.no_grad():
+        policy.action_net.bias[:] = th.tensor(logits)  # type: ignore[index, operator]
+    act = numpy_actor(policy, n, np.random.default_rng(seed))
+    assert act is not None
     p = np.exp(logits) / np.exp(logits).sum()
-    frequency = np.bincount(drawn, minlength=len(logits)) / n
+    frequency = np.bincount(act(np.zeros(n, dtype=int)), minlength=len(logits)) / n
     assert (np.abs(frequency - p) < 6 * np.sqrt(p * (1 - p) / n) + 1e-3).all()
-
-
-@given(st.floats(-4, 4), st.integers(0, 2**31))
-def test_sample_of_two_draws_from_the_softmax(difference: float, seed: int) -> None:
-    n = 4000
-    drawn = sample_of_two(np.full(n, difference, np.float32), np.random.default_rng(seed))
-    p = 1 / (1 + np.exp(-difference))
-    assert abs(drawn.mean() - p) < 6 * np.sqrt(p * (1 - p) / n) + 1e-3
-
-
-@pytest.mark.parametrize(("difference", "action"), [(1e30, 1), (-1e30, 0)])
-def test_sample_of_two_does_not_overflow(difference: float, action: int) -> None:
-    drawn = sample_of_two(np.full(100, difference, np.float32), np.random.default_rng(0))
-    assert drawn.tolist() == [action] * 100
 
 
 @pytest.mark.parametrize("n_actions", [2, 3])
@@ -133,7 +160,7 @@ def test_actors_draw_from_the_policy(kind: str, n_actions: int) -> None:
     th.manual_seed(0)
     policy = make(net_arch=[8], action_space=spaces.Discrete(n_actions))
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
     assert act is not None
     p = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution.probs[0].detach().numpy()  # type: ignore[union-attr]
     frequency = np.bincount(act(obs), minlength=n_actions) / len(obs)
@@ -145,7 +172,7 @@ def test_gaussian_actors_draw_from_the_policy(kind: str) -> None:
     th.manual_seed(0)
     policy = make(action_space=spaces.Box(-1, 1, (2,)), log_std_init=-0.5, net_arch=[8])
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
     assert act is not None
     actions = act(obs)
     assert actions.dtype == np.float32
@@ -163,6 +190,6 @@ def test_linear_softmax_policy_acts_in_numpy() -> None:
     with th.no_grad():
         policy.action_net.weight[:] = th.tensor([[9.0, -9.0, 0.0], [-9.0, 9.0, 0.0]])  # type: ignore[index, operator]
         policy.action_net.bias[:] = th.tensor([0.0, 5.0])
-    act = numpy_actor(policy, np.random.default_rng(0))
+    act = numpy_actor(policy, 4, np.random.default_rng(0))
     assert act is not None
     assert act(np.array([0, 1, 2, 0])).tolist() == [0, 1, 1, 0]
