@@ -35,10 +35,15 @@ class EpisodicAlgorithm(BaseAlgorithm):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_rng"]
 
-    def _record_episodes(self, infos: list[dict[str, Any]], envs: np.ndarray) -> None:
-        """Enter the episodes that some environments have ended with the step into the statistics that are logged."""
+    def _record_episodes(self, infos: list[dict[str, Any]], envs: np.ndarray) -> list[dict[str, Any]]:
+        """
+        Enter the episodes that some environments have ended with the step into the statistics that are logged.
+
+        :return: What was entered: infos with Monitor's ``"episode"``, if the environments have one.
+        """
         ended = infos.of_episodes(envs) if hasattr(infos, "of_episodes") else [infos[i] for i in envs.tolist()]
         self._update_info_buffer(ended, np.ones(len(ended), dtype=bool))
+        return ended
 
     def _restart_environments(self, env: VecEnv) -> None:
         """Reset, unless every environment stands at the start of an episode already."""

@@ -3,7 +3,7 @@
 from collections import deque
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.logger import HumanOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
@@ -26,6 +26,14 @@ def is_monitored(env: VecEnv) -> bool:
     :return: Whether it reports returns and lengths of episodes, in the way of Monitor or VecMonitor.
     """
     return is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor, indices=0)[0]
+
+
+def is_heard(callback: BaseCallback) -> bool:
+    """
+    :param callback: As SB3 hands it to an algorithm.
+    :return: Whether anybody listens: False for what SB3 puts in the place of no callback at all.
+    """
+    return not (isinstance(callback, ConvertCallback) and callback.callback is None)
 
 
 class _EpisodeCallback(BaseCallback):

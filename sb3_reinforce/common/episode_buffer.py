@@ -68,7 +68,7 @@ class EpisodeOrder:
         self.n_started = min(n_envs, n_episodes)
         self.n_ended = 0
         self.lengths = np.zeros(n_episodes, dtype=np.int64)
-        self.is_playing = np.arange(n_envs) < self.n_started
+        self.n_envs = n_envs
         # One entry for each environment that is playing; replaced and never written to, so that they can be kept
         self.envs: np.ndarray = np.arange(self.n_started)
         self.episodes: np.ndarray = np.arange(self.n_started, dtype=np.int32)
@@ -84,6 +84,13 @@ class EpisodeOrder:
     def longest(self) -> int:
         """Timesteps so far of the longest episode that has not ended."""
         return int((self.n_steps - self.starts).max(initial=0))
+
+    @property
+    def is_playing(self) -> np.ndarray:
+        """Which environments play an episode that counts, and are not idle. Shape ``(n_envs,)``."""
+        is_playing = np.zeros(self.n_envs, dtype=bool)
+        is_playing[self.envs] = True
+        return is_playing
 
     def end_episodes(self, dones: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -104,7 +111,7 @@ class EpisodeOrder:
         if n_next > 0:
             self._start_next(ended[:n_next])
         if n_next < len(ended):
-            self._let_idle(envs[n_next:])
+            self._let_idle(ended[n_next:])
         return envs, episodes
 
     def _start_next(self, positions: np.ndarray) -> None:
@@ -114,10 +121,9 @@ class EpisodeOrder:
         self.starts[positions] = self.n_steps
         self.n_started = n_started
 
-    def _let_idle(self, envs: np.ndarray) -> None:
-        self.is_playing = self.is_playing.copy()
-        self.is_playing[envs] = False
-        going_on = self.is_playing[self.envs]
+    def _let_idle(self, positions: np.ndarray) -> None:
+        going_on = np.ones(len(self.envs), dtype=bool)
+        going_on[positions] = False
         self.envs = self.envs[going_on]
         self.episodes = self.episodes[going_on]
         self.starts = self.starts[going_on]

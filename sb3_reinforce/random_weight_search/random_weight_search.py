@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.acting import DenseLayer, dense_forward, dense_layers, feature_function
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.callbacks import environment_reward_threshold, is_monitored
+from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
 from sb3_reinforce.common.checks import check_spaces, check_that_episodes_end
 from sb3_reinforce.common.episode_buffer import EpisodeOrder
 from sb3_reinforce.reinforce.policies import LinearSoftmaxPolicy
@@ -278,9 +278,10 @@ class RandomWeightSearch(EpisodicAlgorithm):
         self._n_plays += 1
         self._last_obs = new_obs  # type: ignore[assignment]
         self._last_episode_starts = dones
-        callback.update_locals(locals())
-        if not callback.on_step():
-            return None
+        if is_heard(callback):
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return None
         self._episode_returns += rewards
         self._episode_lengths += 1
         if self._n_plays >= self.max_episode_steps:
@@ -289,8 +290,9 @@ class RandomWeightSearch(EpisodicAlgorithm):
 
     def _greedy_actions(self, layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
         outputs = dense_forward(layers, features)
-        # Activations may hide an infinite observation: tanh(inf) is 1
-        if not (np.isfinite(features).all() and np.isfinite(outputs).all()):
+        # An activation may hide an infinite observation (tanh(inf) is 1), a linear layer does not
+        hidden = any(layer.activation is not None for layer in layers)
+        if not np.isfinite(outputs).all() or (hidden and not np.isfinite(features).all()):
             raise ValueError(
                 "An observation is not finite, or so large that its product with the weights is not. Mend the environment "
                 "(stable_baselines3.common.vec_env.VecCheckNan finds the step), or scale its observations (VecNormalize)."
@@ -301,12 +303,13 @@ class RandomWeightSearch(EpisodicAlgorithm):
 
     def _end_episodes(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         envs = np.flatnonzero(dones)
-        self._record_episodes(infos, envs)
+        ended = self._record_episodes(infos, envs)
         self._episode_lengths[envs] = 0
         if self._monitored:
             # As in SB3's evaluate_policy: a wrapper may end episodes (a lost life) that are not over
-            envs = np.array([i for i in envs if "episode" in infos[i]], dtype=np.int64)
-            returns = np.array([infos[i]["episode"]["r"] for i in envs], dtype=np.float64)
+            is_over = np.array(["episode" in info for info in ended])
+            envs = envs[is_over]
+            returns = np.array([info["episode"]["r"] for info in ended if "episode" in info], dtype=np.float64)
         else:
             returns = self._episode_returns[envs]
         if not np.isfinite(returns).all():

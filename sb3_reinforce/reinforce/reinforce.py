@@ -7,7 +7,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.acting import Actor, numpy_actor, torch_actor
 from sb3_reinforce.common.base import EpisodicAlgorithm
+from sb3_reinforce.common.callbacks import is_heard
 from sb3_reinforce.common.checks import check_spaces, check_that_episodes_end
 from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder
 from sb3_reinforce.common.epsilon import EpsilonSchedule, log_uniform_density
@@ -276,8 +277,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         box = self.action_space if isinstance(self.action_space, spaces.Box) else None
         vec_env: Any = env.unwrapped
         waits_for_reset = getattr(vec_env, "has_reset_transitions", False)  # of GymnasiumVecEnv
-        # What SB3 puts in the place of no callback at all
-        is_heard = not (isinstance(callback, ConvertCallback) and callback.callback is None)
+        has_listeners = is_heard(callback)
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -288,8 +288,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
                 clipped_actions = np.clip(actions.reshape(-1, *box.shape), box.low, box.high)
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            learned_from = order.is_playing
-            if is_heard:
+            if has_listeners:
+                learned_from = order.is_playing
                 callback.update_locals(locals())
                 if not callback.on_step():
                     return False

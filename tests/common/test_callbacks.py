@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
@@ -23,7 +23,7 @@ from sb3_reinforce import (
     RandomWeightSearch,
     StopTrainingOnSolved,
 )
-from sb3_reinforce.common.callbacks import environment_reward_threshold, is_monitored
+from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
 
 LENGTH, RETURN = "rollout/episode_length", "rollout/episode_return"
 Point = tuple[int, float, float]
@@ -239,3 +239,10 @@ def test_no_threshold_to_stop_at() -> None:
     model: Any = REINFORCE("MlpPolicy", "Pendulum-v1", seed=0)
     with pytest.raises(ValueError, match=r"no reward_threshold of its own.*StopTrainingOnSolved\(reward_threshold="):
         model.learn(100, StopTrainingOnSolved())
+
+
+def test_only_no_callback_at_all_is_not_heard() -> None:
+    assert not is_heard(ConvertCallback(None))
+    assert is_heard(ConvertCallback(lambda _locals, _globals: True))
+    assert is_heard(CallbackList([ConvertCallback(None)]))
+    assert is_heard(EpisodeDurationCallback())

@@ -211,9 +211,9 @@ class LazyInfos(list[Info]):
         ended = self.ended
         if ended is None or ended.has_monitors or ended.vector_infos:
             return [self[i] for i in envs.tolist()]
-        rows = np.searchsorted(ended.envs, envs)
-        results = zip(np.round(ended.returns[rows], 6).tolist(), ended.lengths[rows].tolist(), strict=True)
-        return [{"episode": {"r": r, "l": length, "t": ended.seconds}} for r, length in results]
+        rows = slice(None) if len(envs) == len(ended.envs) else np.searchsorted(ended.envs, envs)
+        results = zip(ended.returns[rows].tolist(), ended.lengths[rows].tolist(), strict=True)
+        return [{"episode": {"r": round(r, 6), "l": length, "t": ended.seconds}} for r, length in results]
 
     def make_all(self) -> None:
         """Make those that nobody has asked for yet."""
