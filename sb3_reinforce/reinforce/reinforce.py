@@ -292,6 +292,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 if not callback.on_step():
+                    self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
                     return False
             n_steps += 1
             resets = vec_env.reset_transitions if waits_for_reset else None

@@ -358,6 +358,14 @@ def test_a_callback_that_stops_in_the_middle_of_a_rollout_leaves_the_weights_and
     assert not np.array_equal(before, weights(model))
 
 
+def test_after_a_stop_at_the_first_step_the_next_rollout_starts_afresh() -> None:
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=0, n_episodes=2)
+    model.learn(100, callback=lambda _locals, _globals: False)
+    assert not model._last_episode_starts.all()  # type: ignore[union-attr]
+    model.learn(1, reset_num_timesteps=False)
+    assert model.num_timesteps == 1 + model.rollout_buffer.size()
+
+
 def test_functional_callback_sees_what_sb3s_callbacks_see() -> None:
     seen: dict[str, Any] = {}
 
