@@ -179,10 +179,12 @@ def train_command(options: argparse.Namespace) -> None:
 
 def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSearch, str]:
     """The model, untrained, and the name of its policy. Nothing has been written yet."""
-    env: VecEnv = DummyVecEnv([lambda: _make_env(options.env) for _ in range(options.n_envs)])
+    env: VecEnv
     if options.fast:
-        env.close()  # it has shown that the environment can be made
+        _make_env(options.env).close()  # its errors are in one line
         env = make_fast_vec_env(options.env, options.n_envs, options.seed)
+    else:
+        env = DummyVecEnv([lambda: _make_env(options.env) for _ in range(options.n_envs)])
     policy = _choose_policy(options.algo, env)
     try:
         return ALGORITHMS[options.algo](policy, env, seed=options.seed), policy

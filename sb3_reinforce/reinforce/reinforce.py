@@ -358,8 +358,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     def _accumulate_gradient(self, batch: EpisodeBatch) -> tuple[float, float]:
         """Add one batch's part to the gradient; return its parts of the loss and of the entropy."""
-        log_uniform = log_uniform_density(self.action_space, batch.actions)
         epsilon = self._epsilon_of_timesteps(batch)
+        log_uniform = 0.0 if epsilon is None else log_uniform_density(self.action_space, batch.actions)
         if isinstance(self.policy, LinearSoftmaxPolicy) and self.policy.is_linear:
             assert isinstance(log_uniform, float)
             return self.policy.accumulate_gradient(batch.observations, batch.actions, batch.weights, log_uniform, epsilon)

@@ -178,3 +178,21 @@ def test_a_rollout_is_not_sampled_from() -> None:
 def test_blocks_are_about_a_mebibyte() -> None:
     images = EpisodeBuffer(1, spaces.Box(0, 255, (4, 84, 84), np.uint8), DISCRETE, n_envs=2)
     assert images._rows_per_block == (1 << 20) // (4 * 84 * 84 + 8 + 12)
+
+
+@pytest.mark.parametrize("n_episodes", [2, 3])
+def test_steps_that_are_only_resets_are_left_out(n_episodes: int) -> None:
+    buffer = EpisodeBuffer(n_episodes, OBS, DISCRETE, n_envs=2)
+    steps = [
+        # rewards, dones, resets: the first environment's episode of one step, then its reset, then another of two
+        ([1.0, 10.0], [True, False], [False, False]),
+        ([-1.0, 20.0], [False, False], [True, False]),
+        ([2.0, 30.0], [False, False], [False, False]),
+        ([3.0, 40.0], [True, True], [False, False]),
+    ]
+    for rewards, dones, resets in steps:
+        buffer.add(np.zeros((2, 3), np.float32), np.zeros(2, int), np.array(rewards), np.array(resets))
+        buffer.order.end_episodes(np.array(dones))
+    assert buffer.order.complete
+    assert buffer.lengths.tolist() == [1, 4, 2][:n_episodes]
+    assert buffer.rewards().tolist() == [1.0, 10.0, 20.0, 30.0, 40.0, 2.0, 3.0][: buffer.lengths.sum()]

@@ -103,12 +103,10 @@ def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[
 
 def _make_gymnasium(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     spec = _find_spec(env_id)
+    mode, backend = "vector_entry_point", "gymnasium (native)"
     if spec.vector_entry_point is None:
-        vec_env = GymnasiumVecEnv(gym.make_vec(spec, n_envs, vectorization_mode="sync", **env_kwargs))
-        backend = "gymnasium (SyncVectorEnv)"
-    else:
-        vec_env = GymnasiumVecEnv(gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_kwargs))
-        backend = "gymnasium (native)"
+        mode, backend = "sync", "gymnasium (SyncVectorEnv)"
+    vec_env = GymnasiumVecEnv(gym.make_vec(spec, n_envs, vectorization_mode=mode, **env_kwargs))
     vec_env.seed(seed)
     return _named(vec_env, backend)
 
