@@ -29,6 +29,8 @@ from sb3_reinforce import REINFORCE, GymnasiumVecEnv, make_fast_vec_env
 ENV = "CartPole-v1"
 SOLVED = 475
 N_NATIVE = 16
+N_NATURAL = 8
+NATURAL: dict[str, Any] = {"natural_gradient": True, "ent_coef": 0.2}
 
 # From a new process to a solved model, with SB3's usual tools: the rule of Gymnasium ends training
 WHOLE_PROCESS = f"""
@@ -88,9 +90,20 @@ def reinforce_native(seed: int) -> Solution:
     return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed), 1_000_000, test_every=1)
 
 
+def natural_native(seed: int) -> Solution:
+    """REINFORCE along the natural gradient, on native environments."""
+    env = make_fast_vec_env(ENV, N_NATURAL, seed=seed)
+    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed, **NATURAL), 1_000_000, test_every=1)
+
+
 def reinforce_one(seed: int) -> Solution:
     """REINFORCE with its defaults, on a single environment."""
     return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed), 100_000, test_every=1)
+
+
+def natural_one(seed: int) -> Solution:
+    """REINFORCE along the natural gradient, on a single environment."""
+    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed, **NATURAL), 60_000, test_every=1)
 
 
 def ppo(seed: int) -> Solution:
@@ -138,8 +151,10 @@ def main() -> None:
     options = parser.parse_args()
     th.set_num_threads(1)
     contestants: dict[str, tuple[Callable[[int], Solution], int]] = {
-        f"REINFORCE linear, native x {N_NATIVE}": (reinforce_native, options.seeds),
-        "REINFORCE linear, one environment": (reinforce_one, options.seeds),
+        f"REINFORCE linear, natural gradient, native x {N_NATURAL}": (natural_native, options.seeds),
+        f"REINFORCE linear, defaults, native x {N_NATIVE}": (reinforce_native, options.seeds),
+        "REINFORCE linear, natural gradient, one environment": (natural_one, options.seeds),
+        "REINFORCE linear, defaults, one environment": (reinforce_one, options.seeds),
         "SB3 PPO, RL Zoo settings, DummyVecEnv x 8": (ppo, options.ppo_seeds),
     }
     lines = ["| what | solved | timesteps, median | at most | seconds, median | at most |", "|---|---|---:|---:|---:|---:|"]
@@ -152,10 +167,11 @@ def main() -> None:
         if solutions:
             lines.append(row(name, solutions))
             medians.append(np.median([solution.seconds for solution in solutions]))
-    text = "\n".join(lines) + f"\n\n{whole_process(5)}\n"
+    text = "\n".join(lines) + f"\n\n{whole_process(min(5, options.seeds))}\n"
     if len(medians) == len(contestants):
         text += (
-            f"PPO's median time to solve is {medians[-1] / medians[0]:.0f} times that of REINFORCE on native environments.\n"
+            f"PPO's median time to solve is {medians[-1] / medians[0]:.0f} times that of the natural gradient on native "
+            f"environments, {medians[-1] / medians[1]:.0f} times that of the defaults there.\n"
         )
     print("\n" + text)
     if options.output is not None:

@@ -194,33 +194,51 @@ def tianshou_reinforce(n_steps: int) -> float:
     return collector.collect_step / (time.perf_counter() - start)
 
 
-def measure(lines: list[Race], n_repetitions: int) -> dict[tuple[str, int], list[float]]:
-    """Steps a second of every line, once a repetition: what slows the machine for a while slows them all."""
-    results: dict[tuple[str, int], list[float]] = {(line.name, line.n_envs): [] for line in lines}
+class Measured(NamedTuple):
+    """Of one line, once a repetition: steps a second, and the share of the bare loop's just before and just after."""
+
+    speeds: list[float]
+    shares: list[float]
+
+
+Results = dict[tuple[str, int], Measured]
+
+
+def measure(lines: list[Race], n_repetitions: int) -> Results:
+    """Every learner between two bare loops: what slows the machine for a while slows them all."""
+    results: Results = {(line.name, line.n_envs): Measured([], []) for line in lines}
+    bare_loops = {line.name: line for line in lines if line.name == line.bare}
     for repetition in range(n_repetitions):
         for line in lines:
+            if line.name in bare_loops:
+                continue
             print(f"\rrepetition {repetition + 1} of {n_repetitions}: {line.name[:60]:<60}", end="", flush=True)
-            results[line.name, line.n_envs].append(line.run())
+            bare = bare_loops[line.bare]
+            before, speed, after = bare.run(), line.run(), bare.run()
+            results[line.name, line.n_envs].speeds.append(speed)
+            results[line.name, line.n_envs].shares.append(2 * speed / (before + after))
+            results[bare.name, bare.n_envs].speeds.extend((before, after))
+            results[bare.name, bare.n_envs].shares.append(1.0)
     print("\r" + " " * 90 + "\r", end="")
     return results
 
 
-def table(lines: list[Race], results: dict[tuple[str, int], list[float]]) -> str:
-    """The table as Markdown: medians, and the median of the ratios to the bare loop of the same repetition."""
+def table(lines: list[Race], results: Results) -> str:
+    """The table as Markdown, of medians."""
     rows = ["| what | envs | steps a second | share of the bare loop |", "|---|---:|---:|---:|"]
     for line in lines:
-        speeds, bare = np.array(results[line.name, line.n_envs]), np.array(results[line.bare, line.n_envs])
-        rows.append(f"| {line.name.strip()} | {line.n_envs} | {np.median(speeds):,.0f} | {np.median(speeds / bare):.2f} |")
+        speeds, shares = results[line.name, line.n_envs]
+        rows.append(f"| {line.name.strip()} | {line.n_envs} | {np.median(speeds):,.0f} | {np.median(shares):.2f} |")
     return "\n".join(rows)
 
 
-def verdicts(results: dict[tuple[str, int], list[float]]) -> str:
+def verdicts(results: Results) -> str:
     """The ratios between lines that are worth a sentence."""
     said = []
 
     def compare(a: tuple[str, int], b: tuple[str, int], words: str) -> None:
         if a in results and b in results:
-            ratio = np.median(np.array(results[a]) / np.array(results[b]))
+            ratio = np.median(np.array(results[a].speeds) / np.array(results[b].speeds))
             said.append(f"- {words}: {ratio:.{1 if ratio >= 10 else 3}f}")
 
     linear, a2c = "REINFORCE linear, DummyVecEnv", ("SB3 A2C, RL Zoo settings, DummyVecEnv", 8)
@@ -233,12 +251,12 @@ def verdicts(results: dict[tuple[str, int], list[float]]) -> str:
     return "\n".join(said)
 
 
-def plot(lines: list[Race], results: dict[tuple[str, int], list[float]], path: pathlib.Path) -> None:
+def plot(lines: list[Race], results: Results, path: pathlib.Path) -> None:
     """Bars of each line's share of its bare loop, with the steps a second beside them."""
     from matplotlib.figure import Figure
 
     learners = [line for line in lines if line.name != line.bare][::-1]
-    shares = [np.median(np.array(results[x.name, x.n_envs]) / np.array(results[x.bare, x.n_envs])) for x in learners]
+    shares = [float(np.median(results[line.name, line.n_envs].shares)) for line in learners]
     figure = Figure(figsize=(9, 0.42 * len(learners) + 1.2), layout="constrained", dpi=150)
     ax = figure.subplots()
     colors = [
@@ -246,7 +264,7 @@ def plot(lines: list[Race], results: dict[tuple[str, int], list[float]], path: p
     ]
     ax.barh([f"{line.name.strip()} x {line.n_envs}" for line in learners], shares, color=colors)
     for y, (line, share) in enumerate(zip(learners, shares, strict=True)):
-        speed = np.median(results[line.name, line.n_envs])
+        speed = np.median(results[line.name, line.n_envs].speeds)
         ax.text(share + 0.01, y, f"{share:.2f}   ({speed:,.0f}/s)", va="center", fontsize=8)
     ax.set_xlim(0, 1.3)
     ax.axvline(1, color="black", linewidth=0.8, alpha=0.3, zorder=0)

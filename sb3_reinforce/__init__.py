@@ -2,9 +2,11 @@
 
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, EpsilonCallback, StopTrainingOnSolved
 from sb3_reinforce.common.epsilon import EpsilonSchedule
+from sb3_reinforce.common.features import FourierBasis, TileCoding
 from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
+from sb3_reinforce.common.wrappers import SuccessRewardWrapper
 from sb3_reinforce.random_weight_search import RandomWeightSearch
-from sb3_reinforce.reinforce import REINFORCE, LinearSoftmaxPolicy
+from sb3_reinforce.reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
 from sb3_reinforce.version import __version__
 
 __all__ = [
@@ -12,10 +14,14 @@ __all__ = [
     "EpisodeDurationCallback",
     "EpsilonCallback",
     "EpsilonSchedule",
+    "FourierBasis",
     "GymnasiumVecEnv",
+    "LinearGaussianPolicy",
     "LinearSoftmaxPolicy",
     "RandomWeightSearch",
     "StopTrainingOnSolved",
+    "SuccessRewardWrapper",
+    "TileCoding",
     "__version__",
     "make_fast_vec_env",
 ]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m sb3_reinforce train`` and ``enjoy``."""
+"""The command line: ``python -m sb3_reinforce train``, ``enjoy`` and ``compare``."""
 
 import argparse
 import importlib
@@ -27,6 +27,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.common.vec_env import make_fast_vec_env
+from sb3_reinforce.compare.cli import add_arguments as add_compare_arguments
+from sb3_reinforce.compare.cli import compare_command
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
@@ -61,7 +63,7 @@ def _seed(text: str) -> int:
 
 def _build_parser() -> _Parser:
     parser = _Parser(prog="python -m sb3_reinforce", description="Train and play REINFORCE and RandomWeightSearch.")
-    commands = parser.add_subparsers(dest="command", metavar="{train,enjoy}")
+    commands = parser.add_subparsers(dest="command", metavar="{train,enjoy,compare}")
     train = commands.add_parser("train", help="train a model, evaluate it, and leave everything in a folder")
     train.add_argument("--algo", choices=ALGORITHMS, default="reinforce", help="default: reinforce")
     train.add_argument("--env", default="CartPole-v1", help="a registered Gymnasium environment (default: CartPole-v1)")
@@ -79,6 +81,9 @@ def _build_parser() -> _Parser:
     enjoy.add_argument("--episodes", type=_positive, default=3, help="default: 3")
     enjoy.add_argument("--seed", type=_seed, help="default: a new one each time")
     enjoy.set_defaults(run=enjoy_command)
+    compare = commands.add_parser("compare", help="train many algorithms with many seeds, and report which is better")
+    add_compare_arguments(compare, _positive, _seed)
+    compare.set_defaults(run=compare_command)
     return parser
 
 
@@ -95,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _build_parser().parse_args(arguments)
         options.run(options)
-    except (CliError, ValueError, RuntimeError, ArithmeticError, OSError, gym.error.Error) as error:
+    except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, gym.error.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -121,12 +126,12 @@ def _make_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
 
 
 def _choose_policy(algo: str, env: VecEnv) -> str:
-    """The plainest policy that serves the spaces."""
+    """The plainest policy that may do; for Box actions, which are seldom linear in what is observed, a network."""
     if algo == "reinforce" and isinstance(env.observation_space, spaces.Dict):
         return "MultiInputPolicy"
     if algo == "reinforce" and is_image_space(env.observation_space):
         return "CnnPolicy"
-    return "LinearSoftmaxPolicy" if isinstance(env.action_space, spaces.Discrete) else "MlpPolicy"
+    return "MlpPolicy" if isinstance(env.action_space, spaces.Box) else "LinearSoftmaxPolicy"
 
 
 def _output_folder(options: argparse.Namespace) -> pathlib.Path:

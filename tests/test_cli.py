@@ -185,6 +185,16 @@ def test_other_spaces(tmp_path: pathlib.Path, algo: str, env: str, policy: str) 
 
 
 @pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
+def test_fast_uses_the_native_environments(tmp_path: pathlib.Path, algo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--fast", "--n-envs", "16", "--timesteps", "2000", "--seed", "0", "--output", str(tmp_path / "run")]
+    assert main(["train", "--algo", algo, *arguments]) == 0
+    assert "16 x gymnasium (native)" in " ".join(capsys.readouterr().out.split())
+    kind = {"reinforce": REINFORCE, "random_weight_search": RandomWeightSearch}[algo]
+    assert kind.load(tmp_path / "run" / "model.zip").num_timesteps >= 2_000
+    assert len(pd.read_csv(tmp_path / "run" / "monitor.csv", skiprows=1)) > 10
+
+
+@pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
 def test_ctrl_c_keeps_what_was_learned(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], algo: str
 ) -> None:

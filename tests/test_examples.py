@@ -45,5 +45,32 @@ def test_benchmark_speed(tmp_path: pathlib.Path) -> None:
 
 def test_benchmark_solve(tmp_path: pathlib.Path) -> None:
     output = run("benchmark_solve.py", "--seeds", "1", "--ppo-seeds", "0", "--output", "solve", folder=tmp_path)
-    assert "| REINFORCE linear, one environment | 1 of 1 |" in output
+    assert "| REINFORCE linear, defaults, one environment | 1 of 1 |" in output
     assert "to solved:" in (tmp_path / "solve.md").read_text()
+
+
+def test_benchmark_compare(tmp_path: pathlib.Path) -> None:
+    output = run("benchmark_compare.py", "--seeds", "1", "--timesteps", "60", "--n-jobs", "1", "1", folder=tmp_path)
+    assert "4 runs of 60 timesteps on CartPole-v1, backend loky" in output
+    assert "The results are the same to the last bit." in output
+
+
+def test_baseline_variance(tmp_path: pathlib.Path) -> None:
+    output = run("baseline_variance.py", "--rollouts", "30", "--warm-up", "1", "--output", "variance.md", folder=tmp_path)
+    table = (tmp_path / "variance.md").read_text()
+    assert table in output
+    assert table.count("\n|") == 8
+    assert "| none | 1 | 1 | 1 |" in table
+
+
+def test_benchmark_scaling(tmp_path: pathlib.Path) -> None:
+    output = run("benchmark_scaling.py", "--largest", "16", "--output", "scaling", folder=tmp_path)
+    assert (tmp_path / "scaling.md").read_text() in output
+    assert "| 16 |" in output
+    assert "| 4,096 |" not in output
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def test_pixels(tmp_path: pathlib.Path) -> None:
+    output = run("pixels.py", "--parts", "1", folder=tmp_path)
+    assert "after   512 games: catches" in output

@@ -119,13 +119,13 @@ def behaviour_of(weight: th.Tensor, bias: th.Tensor, epsilon: float) -> th.Tenso
     return (1 - epsilon) * pi + epsilon / pi.shape[1]
 
 
-def exact_gradient(mdp: MDP, weight: np.ndarray, bias: np.ndarray, epsilon: float = 0.0) -> np.ndarray:
-    """Gradient of the expected undiscounted return by the weights and, after them, the biases."""
+def exact_gradient(mdp: MDP, weight: np.ndarray, bias: np.ndarray, epsilon: float = 0.0, gamma: float = 1.0) -> np.ndarray:
+    """Gradient of the expected discounted return by the weights and, after them, the biases."""
     w = th.tensor(weight, dtype=th.float64, requires_grad=True)
     b = th.tensor(bias, dtype=th.float64, requires_grad=True)
     expected_return = th.zeros((), dtype=th.float64)
     for probability, steps in mdp.trajectories(behaviour_of(w, b, epsilon)):
-        expected_return = expected_return + probability * sum(reward for _, _, reward in steps)
+        expected_return = expected_return + probability * sum(gamma**t * reward for t, (_, _, reward) in enumerate(steps))
     by_weight, by_bias = th.autograd.grad(expected_return, [w, b])
     return np.concatenate([by_weight.numpy().ravel(), by_bias.numpy()])
 
@@ -148,3 +148,28 @@ def standard_errors_off(samples: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """By how many standard errors the mean of the samples misses each component. Samples: ``(n, n_parameters)``."""
     standard_errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
     return np.abs(samples.mean(axis=0) - exact) / np.maximum(standard_errors, 1e-12)
+
+
+class Toy(gym.Env[Any, Any]):
+    """Episodes of 5 timesteps over any spaces; the reward is the action, or the mean of its parts."""
+
+    def __init__(self, observation_space: spaces.Space | None = None, action_space: spaces.Space | None = None) -> None:
+        self.observation_space = observation_space or spaces.Box(-1, 1, (2,))
+        self.action_space = action_space or spaces.Discrete(2)
+        self.render_mode = None
+        self.never_ends = False
+        self.reward: float | None = None
+        self.obs: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.time = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        obs = self.observation_space.sample() if self.obs is None else self.obs
+        reward = float(np.mean(action)) if self.reward is None else self.reward
+        return obs, reward, self.time >= 5 and not self.never_ends, False, {}

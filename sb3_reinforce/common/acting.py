@@ -20,6 +20,8 @@ from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
 from sb3_reinforce.common.episode_buffer import Observations
+from sb3_reinforce.common.features import FixedFeatures
+from sb3_reinforce.common.phi import PhiExtractor, PhiNet, read_only
 
 Actor = Callable[[Observations], np.ndarray]
 
@@ -52,7 +54,8 @@ class DenseLayer(NamedTuple):
 
 def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
     """
-    The layers from features to action logits (or, for Box actions, means).
+    The layers from features to action logits (or, for Box actions, means). The weights of a
+    :class:`~sb3_reinforce.common.phi.PhiNet` are a layer with a single output for each action.
 
     :param policy: Any actor-critic policy.
     :return: Layers that share the policy's memory; None if it is on another device, has modules
@@ -66,7 +69,9 @@ def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
         return None
     layers: list[DenseLayer] = []
     for module in (*policy.mlp_extractor.policy_net, policy.action_net):
-        if type(module) is nn.Linear and module.bias is not None:
+        if type(module) is PhiNet:
+            layers.append(DenseLayer(module.weight.detach().numpy().T, np.zeros(1, np.float32), None))
+        elif type(module) is nn.Linear and module.bias is not None:
             layers.append(DenseLayer(module.weight.detach().numpy().T, module.bias.detach().numpy(), None))
         elif type(module) in _ACTIVATIONS and layers:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
@@ -80,10 +85,15 @@ def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.n
     What SB3's preprocessing and the policy's features extractor do, in NumPy where that is simple.
 
     :param policy: Any actor-critic policy.
-    :return: A function from observations to features of shape ``(n_envs, n_features)``.
+    :return: A function from observations to features of shape ``(n_envs, n_features)``; from a
+        :class:`~sb3_reinforce.common.phi.PhiExtractor`, ``(n_envs, n_actions, n_features)``.
     """
-    space = policy.observation_space
-    if type(policy.pi_features_extractor) is FlattenExtractor:
+    space, extractor = policy.observation_space, policy.pi_features_extractor
+    if isinstance(extractor, PhiExtractor):
+        return _phi_features(policy, extractor)
+    if isinstance(extractor, FixedFeatures) and type(extractor).forward is FixedFeatures.forward:
+        return extractor.in_numpy()  # type: ignore[return-value]
+    if type(extractor) is FlattenExtractor:
         if isinstance(space, spaces.Discrete):
             return lambda obs: _one_hot(obs, int(space.n))  # type: ignore[arg-type]
         if isinstance(space, spaces.Box) and not is_image_space(space):
@@ -91,12 +101,22 @@ def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.n
                 return lambda obs: obs  # type: ignore[return-value]
             return lambda obs: obs.reshape(len(obs), -1).astype(np.float32)  # type: ignore[union-attr]
 
-    def features_by_torch(obs: Observations) -> np.ndarray:
-        with th.no_grad():
-            features = BasePolicy.extract_features(policy, obs_as_tensor(obs, policy.device), policy.pi_features_extractor)
-        return features.numpy()
+    return partial(_features_by_torch, policy)
 
-    return features_by_torch
+
+@th.no_grad()
+def _features_by_torch(policy: ActorCriticPolicy, obs: Observations) -> np.ndarray:
+    return BasePolicy.extract_features(policy, obs_as_tensor(obs, policy.device), policy.pi_features_extractor).numpy()
+
+
+def _phi_features(policy: ActorCriticPolicy, extractor: PhiExtractor) -> Callable[[Observations], np.ndarray]:
+    space = policy.observation_space
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return lambda obs: extractor.features(read_only(obs))  # type: ignore[arg-type]
+    if isinstance(space, spaces.Box) and not is_image_space(space):
+        return lambda obs: extractor.features(read_only(obs.astype(np.float32, copy=False)))  # type: ignore[union-attr]
+    shape = (-1, extractor.n_actions, extractor.n_features)
+    return lambda obs: _features_by_torch(policy, obs).reshape(shape)
 
 
 def _one_hot(indices: np.ndarray, n: int) -> np.ndarray:
@@ -108,16 +128,17 @@ def _one_hot(indices: np.ndarray, n: int) -> np.ndarray:
 def dense_forward(layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
     """
     :param layers: As from :func:`dense_layers`.
-    :param features: Shape ``(n_envs, n_features)``.
-    :return: Logits or means. Shape ``(n_envs, n_out)``, or ``(n_envs,)`` from a single output.
+    :param features: Shape ``(n_envs, n_features)``, or ``(n_envs, n_actions, n_features)``.
+    :return: Logits or means. Shape ``(n_envs, n_out)``, or ``(n_envs,)`` from a single output; if features have
+        actions, then ``(n_envs, n_actions)``.
     """
     x = features
     for weight, bias, activation in layers:
-        x = x.dot(weight) if weight.ndim < 3 else np.einsum("ni,nio->no", x, weight)
+        x = x.dot(weight) if weight.ndim < 3 else np.einsum("n...i,nio->n...o", x, weight)
         x += bias
         if activation is not None:
             x = activation(x)
-    return x
+    return x if features.ndim < 3 else x.squeeze(2)
 
 
 def in_bulk(draw: Callable[[tuple[int, ...]], np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -158,6 +179,21 @@ def _second_less_first(layer: DenseLayer) -> DenseLayer:
     return DenseLayer(layer.weight[:, 1] - layer.weight[:, 0], layer.bias[1] - layer.bias[0], None)
 
 
+def greedy_choice(action_space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
+    """
+    :param action_space: Discrete, MultiDiscrete or MultiBinary.
+    :return: A function from logits, shape ``(n_envs, n_logits)``, to the most probable actions, shape
+        ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``.
+    """
+    if isinstance(action_space, spaces.MultiDiscrete):
+        ends = np.cumsum(action_space.nvec).tolist()
+        parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        return lambda logits: np.stack([logits[:, part].argmax(axis=1) for part in parts], axis=1)
+    if isinstance(action_space, spaces.MultiBinary):
+        return lambda logits: (logits > 0).astype(np.int8)
+    return lambda logits: logits.argmax(axis=1)
+
+
 def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator) -> Actor | None:
     """
     A function that draws actions from the policy without torch. It holds views or copies of the
@@ -166,33 +202,46 @@ def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator
     :param policy: Any actor-critic policy.
     :param n_envs: For how many environments it will act at a time.
     :param rng: Source of randomness.
-    :return: None if the policy needs torch to act: see :func:`dense_layers`; Discrete and Box actions only.
+    :return: None if the policy needs torch to act: see :func:`dense_layers`.
     """
-    layers, features = dense_layers(policy), feature_function(policy)
+    layers, features, space = dense_layers(policy), feature_function(policy), policy.action_space
     if layers is None or policy.use_sde:
         return None
-    if isinstance(policy.action_space, spaces.Discrete) and policy.action_space.n == 2:
+    if isinstance(space, spaces.Discrete) and len(layers[-1].bias) == 2:
         differences = _outputs(features, [*layers[:-1], _second_less_first(layers[-1])])
         noise = in_bulk(partial(logistic, rng), (n_envs,))
         return lambda obs: (differences(obs) > next(noise)).astype(np.int64)
     outputs = _outputs(features, layers)
-    shape = (n_envs, len(layers[-1].bias))
-    if isinstance(policy.action_space, spaces.Discrete):
-        noise = in_bulk(partial(gumbel, rng), shape)
-        return lambda obs: (outputs(obs) + next(noise)).argmax(axis=1)
-    if isinstance(policy.action_space, spaces.Box):
+    shape = (n_envs, int(space.n) if isinstance(space, spaces.Discrete) else len(layers[-1].bias))
+    if isinstance(space, spaces.Box):
         noise = in_bulk(lambda shape: rng.standard_normal(shape, dtype=np.float32), shape)
         std = policy.log_std.detach().exp().numpy()
         return lambda obs: outputs(obs) + std * next(noise)
-    return None
+    choose = greedy_choice(space)
+    noise = in_bulk(partial(logistic if isinstance(space, spaces.MultiBinary) else gumbel, rng), shape)
+    return lambda obs: choose(outputs(obs) + next(noise))
 
 
 def _outputs(features: Callable[[Observations], np.ndarray], layers: list[DenseLayer]) -> Callable[[Observations], np.ndarray]:
     """From observations to what the last layer gives."""
-    if len(layers) > 1:
-        return lambda obs: dense_forward(layers, features(obs))
     weight, bias, _ = layers[0]
+    if len(layers) > 1 or weight.shape[1:] == (1,):  # a single output, for each action perhaps
+        return lambda obs: dense_forward(layers, features(obs))
     return lambda obs: features(obs).dot(weight) + bias
+
+
+def action_tensor(actions: np.ndarray | th.Tensor, action_space: spaces.Space, like: th.Tensor) -> th.Tensor:
+    """
+    Actions as SB3's distributions want them.
+
+    :param actions: Shape ``(batch, *action_shape)``.
+    :param action_space: Discrete, MultiDiscrete, MultiBinary or Box.
+    :param like: Of the device and the floating type to have, such as a parameter of the policy.
+    :return: Integers for Discrete, shape ``(batch,)``, and MultiDiscrete; else floating. Shape ``(batch, action_dim)``.
+    """
+    is_integer = isinstance(action_space, (spaces.Discrete, spaces.MultiDiscrete))
+    tensor = th.as_tensor(actions).to(like.device, th.long if is_integer else like.dtype)
+    return tensor.flatten() if isinstance(action_space, spaces.Discrete) else tensor.reshape(len(tensor), -1)
 
 
 def torch_actor(policy: ActorCriticPolicy) -> Actor:

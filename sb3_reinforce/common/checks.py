@@ -1,8 +1,13 @@
 """Checks that both algorithms make."""
 
+import inspect
+from typing import Any
+
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 
 
 def check_policy_name(name: str, aliases: dict[str, type[BasePolicy]]) -> type[BasePolicy]:
@@ -36,6 +41,58 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
                 f"Discrete values must start at 0, as everywhere in SB3, but there is a {space}. Shift them with "
                 "gymnasium.wrappers.TransformObservation or TransformAction."
             )
+        if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim > 1:
+            raise ValueError(f"MultiDiscrete spaces must have one dimension, but there is a {space}. Flatten it.")
+    if isinstance(action_space, spaces.MultiBinary) and len(action_space.shape) > 1:
+        raise ValueError(f"MultiBinary actions must have one dimension, but they are {action_space}. Flatten them.")
+    if any(isinstance(space, spaces.Box) and space.shape == () for space in observed):
+        raise ValueError(
+            f"Observations must have a dimension, but there is a single number in {observation_space}. Give it the shape (1,) "
+            "with gymnasium.wrappers.ReshapeObservation."
+        )
+
+
+_NATURE_CNN_LEAST = 36
+
+
+def check_features(policy: type[BasePolicy], policy_kwargs: dict[str, Any], observation_space: spaces.Space) -> None:
+    """
+    :param policy: The policy's class.
+    :param policy_kwargs: What it will be made with.
+    :param observation_space: Images with channels first.
+    :raises ValueError: If it will be made with a features extractor of SB3 that does not serve the observations.
+    """
+    default = inspect.signature(policy).parameters.get("features_extractor_class")
+    extractor = policy_kwargs.get("features_extractor_class", default and default.default)
+    is_dict = isinstance(observation_space, spaces.Dict)
+    if extractor is NatureCNN:
+        _check_images(policy, policy_kwargs, observation_space)
+    elif extractor is CombinedExtractor and not is_dict:
+        raise ValueError(
+            f"{policy.__name__} serves Dict observations, but these are {observation_space}. Use 'CnnPolicy' for images, "
+            "else 'MlpPolicy' or a linear policy."
+        )
+    elif extractor is FlattenExtractor and is_dict:
+        raise ValueError(
+            f"{policy.__name__} does not serve Dict observations, but these are {observation_space}. Use 'MultiInputPolicy' "
+            "or a linear policy."
+        )
+
+
+def _check_images(policy: type[BasePolicy], policy_kwargs: dict[str, Any], observation_space: spaces.Space) -> None:
+    if not is_image_space(observation_space, normalized_image=not policy_kwargs.get("normalize_images", True)):
+        instead = "MultiInputPolicy" if isinstance(observation_space, spaces.Dict) else "MlpPolicy"
+        raise ValueError(
+            f"{policy.__name__} serves images (a Box of three dimensions, uint8 from 0 to 255; with "
+            f"policy_kwargs=dict(normalize_images=False), any other numbers), but these observations are {observation_space}. "
+            f"Use '{instead}' or a linear policy."
+        )
+    if min(observation_space.shape[1:]) < _NATURE_CNN_LEAST:  # type: ignore[index]
+        raise ValueError(
+            f"The network of {policy.__name__} needs images of {_NATURE_CNN_LEAST} by {_NATURE_CNN_LEAST} pixels or more, but "
+            f"these are {observation_space}. Enlarge them (gymnasium.wrappers.ResizeObservation), use 'MlpPolicy', or give "
+            "policy_kwargs=dict(features_extractor_class=...) a network of your own."
+        )
 
 
 def check_that_episodes_end(longest: int, max_episode_steps: int) -> None:

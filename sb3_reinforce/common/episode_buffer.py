@@ -49,6 +49,24 @@ def _concatenate(parts: list[Any]) -> Any:
     return np.concatenate(parts)
 
 
+def take_rows(observations: Observations, rows: np.ndarray | slice) -> Observations:
+    """
+    :param observations: Shape ``(n, *observation_shape)``, or a dict of such.
+    :param rows: Which.
+    :return: Those observations.
+    """
+    if isinstance(observations, dict):
+        return {key: values[rows] for key, values in observations.items()}
+    return observations[rows]
+
+
+def _stack(rows: list[Any]) -> Any:
+    """Observations as rows of an array, or of a dict of arrays."""
+    if rows and isinstance(rows[0], dict):
+        return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    return np.stack(rows) if rows else np.empty(0)
+
+
 class EpisodeOrder:
     """
     Which environment plays which of the first ``n_episodes`` episodes *started*.
@@ -176,7 +194,10 @@ class EpisodeBuffer(BaseBuffer):
         """Forget everything; the environments start the rollout's first episodes."""
         super().reset()
         self._blocks: list[_Block] = []
+        self._rows: list[np.ndarray] = []
+        """Where the timesteps of each block stand in episode order; empty until the rollout is complete."""
         self._forget_steps()
+        self._cut_off: dict[int, Any] = {}
         self.order = EpisodeOrder(self.n_episodes, self.n_envs)
 
     def _forget_steps(self) -> None:
@@ -206,7 +227,7 @@ class EpisodeBuffer(BaseBuffer):
             order.starts = order.starts + ~stepped
         n = len(envs)
         if n < self.n_envs:
-            obs = {key: values[envs] for key, values in obs.items()} if isinstance(obs, dict) else obs[envs]
+            obs = take_rows(obs, envs)
             actions, rewards = actions[envs], rewards[envs]
         else:  # environments may write their next step into the same arrays
             obs = {key: values.copy() for key, values in obs.items()} if isinstance(obs, dict) else obs.copy()
@@ -234,6 +255,19 @@ class EpisodeBuffer(BaseBuffer):
         _check_finite(block)
         self._blocks.append(block)
 
+    def add_cut_off(self, episode: int, last_obs: Any) -> None:
+        """
+        Keep the observation at which a time limit cut an episode off.
+
+        :param episode: Its number.
+        :param last_obs: Shape ``observation_shape``, or a dict of such.
+        """
+        self._cut_off[episode] = last_obs
+
+    def cut_off(self) -> tuple[np.ndarray, Observations]:
+        """:return: Numbers of the episodes given to :meth:`add_cut_off`, and their observations, a row each."""
+        return np.array(list(self._cut_off), dtype=np.int64), _stack(list(self._cut_off.values()))
+
     def size(self) -> int:
         """:return: Timesteps stored so far."""
         return sum(len(block.rewards) for block in self._blocks) + self._n_rows_of_steps
@@ -244,10 +278,9 @@ class EpisodeBuffer(BaseBuffer):
                 f"The rollout has {self.order.n_ended} of its {self.n_episodes} episodes: it must be complete first."
             )
         self._join_steps()
-
-    def _episode_order(self, block: _Block) -> np.ndarray:
-        starts = np.cumsum(self.lengths) - self.lengths
-        return starts[block.episodes] + block.timesteps
+        if len(self._rows) < len(self._blocks):
+            starts = np.cumsum(self.lengths) - self.lengths
+            self._rows = [starts[block.episodes] + block.timesteps for block in self._blocks]
 
     def rewards(self) -> np.ndarray:
         """
@@ -258,9 +291,19 @@ class EpisodeBuffer(BaseBuffer):
         """
         self._require_complete()
         rewards = np.empty(self.size(), dtype=np.float64)
-        for block in self._blocks:
-            rewards[self._episode_order(block)] = block.rewards
+        for block, rows in zip(self._blocks, self._rows, strict=True):
+            rewards[rows] = block.rewards
         return rewards
+
+    def observations(self) -> Observations:
+        """
+        :return: The observations in episode order, as arrays of their own. Shape ``(n_timesteps, *observation_shape)``.
+        :raises RuntimeError: Before the rollout is complete.
+        """
+        self._require_complete()
+        observations = _concatenate([block.observations for block in self._blocks])
+        order = np.argsort(np.concatenate(self._rows))
+        return take_rows(observations, order)
 
     def get(self, weights: np.ndarray) -> Iterator[EpisodeBatch]:
         """
@@ -272,7 +315,7 @@ class EpisodeBuffer(BaseBuffer):
         """
         self._require_complete()
         weights = weights.astype(np.float32, copy=False)
-        for block in self._blocks:
+        for block, rows in zip(self._blocks, self._rows, strict=True):
             observations: PyTorchObs
             if isinstance(block.observations, dict):
                 observations = {key: self._to_device(values) for key, values in block.observations.items()}
@@ -281,7 +324,7 @@ class EpisodeBuffer(BaseBuffer):
             yield EpisodeBatch(
                 observations,
                 self._to_device(block.actions),
-                self._to_device(weights[self._episode_order(block)]),
+                self._to_device(weights[rows]),
                 self._to_device(block.episodes),
             )
 

@@ -23,6 +23,9 @@ def reward_to_go(rewards: np.ndarray, lengths: np.ndarray, gamma: float = 1.0) -
     :return: Shape ``(n_timesteps,)``, float64.
     """
     returns = rewards.astype(np.float64)
+    if gamma == 1.0:
+        following = np.cumsum(returns[::-1])[::-1]  # what follows each timestep, later episodes included
+        return following - np.repeat(following[np.cumsum(lengths) - 1] - returns[np.cumsum(lengths) - 1], lengths)
     # From the episodes' ends backwards, all episodes at once, the longest first: those that
     # have a timestep this far from their end are always the first n_long of them
     longest_first = np.argsort(-lengths, kind="stable")
@@ -32,6 +35,50 @@ def reward_to_go(rewards: np.ndarray, lengths: np.ndarray, gamma: float = 1.0) -
         rows = last_rows[: n_longer[from_end]] - from_end
         returns[rows] += gamma * returns[rows + 1]
     return returns
+
+
+def total_return(rewards: np.ndarray, lengths: np.ndarray, gamma: float = 1.0) -> np.ndarray:
+    r"""
+    The return of the whole episode at each of its timesteps, :math:`G_0 = \sum_k \gamma^k r_k`: what
+    the original REINFORCE credits every action with. Williams (1992), theorem 2 (episodic REINFORCE).
+
+    :param rewards: Shape ``(n_timesteps,)``.
+    :param lengths: Timesteps of each episode, at least 1. Shape ``(n_episodes,)``.
+    :param gamma: Discount factor.
+    :return: Shape ``(n_timesteps,)``, float64.
+    """
+    discounted = discounts(lengths, gamma) * rewards
+    return np.repeat(np.add.reduceat(discounted, np.cumsum(lengths) - lengths), lengths)
+
+
+def discounts(lengths: np.ndarray, gamma: float) -> np.ndarray:
+    r"""
+    :math:`\gamma^t`: what turns the usual estimate, which counts states that come later as much as the
+    first, into the gradient of the discounted return. Sutton and Barto (2018), section 13.3, the
+    box of REINFORCE.
+
+    :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
+    :param gamma: Discount factor.
+    :return: Shape ``(n_timesteps,)``.
+    """
+    return np.power(gamma, timesteps_of(lengths))
+
+
+def add_to_last(rewards: np.ndarray, lengths: np.ndarray, episodes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """
+    Credit some episodes' last action with what would have followed: the bootstrapping of Sutton and Barto
+    (2018), section 3.4, for episodes that a time limit cut off. Pardo et al. (2018), "Time limits in reinforcement
+    learning", section 4.
+
+    :param rewards: Shape ``(n_timesteps,)``.
+    :param lengths: Timesteps of each episode, at least 1. Shape ``(n_episodes,)``.
+    :param episodes: Their numbers, each at most once. Shape ``(n_cut_off,)``.
+    :param values: What to add. Shape ``(n_cut_off,)``.
+    :return: Shape ``(n_timesteps,)``.
+    """
+    rewards = rewards.copy()
+    rewards[np.cumsum(lengths)[episodes] - 1] += values
+    return rewards
 
 
 def timesteps_of(lengths: np.ndarray) -> np.ndarray:
@@ -99,20 +146,44 @@ def time_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.where(n_others > 0, sums_of_others / np.maximum(n_others, 1), 0.0)
 
 
+def optimal_constants(estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    r"""
+    For each episode and each parameter, the constant that, subtracted from every return, leaves the
+    estimate with the least variance, as the *other* episodes have it:
+
+    .. math:: b_{ij} = \frac{\sum_{k \ne i} S_{kj} A_{kj}}{\sum_{k \ne i} S_{kj}^2}, \quad
+        S_i = \sum_t \nabla \log \beta(a_{i,t}|s_{i,t}), \quad A_i = \sum_t G_{i,t} \nabla \log \beta(a_{i,t}|s_{i,t})
+
+    The estimate of an episode is then :math:`A_i - b_i S_i`. With the return of the whole episode this is
+    the optimal baseline of Peters and Schaal (2008), section 3.2, table 1; the same calculation gives it for the
+    reward-to-go. They take the sums over all episodes, which biases the estimate; leaving out the episode that is judged
+    does not.
+
+    :param estimates: :math:`A`. Shape ``(n_episodes, n_parameters)``, two episodes or more.
+    :param scores: :math:`S`. Shape ``(n_episodes, n_parameters)``.
+    :return: Shape ``(n_episodes, n_parameters)``; 0 where the other episodes' scores are.
+    """
+    products, squares = scores * estimates, scores**2
+    products_of_others, squares_of_others = products.sum(axis=0) - products, squares.sum(axis=0) - squares
+    tiny = 1e-12 * squares.sum(axis=0)  # what a difference of sums leaves of zero
+    known = squares_of_others > tiny
+    return np.where(known, products_of_others / np.where(known, squares_of_others, 1.0), 0.0)
+
+
 _BASELINE_FUNCTIONS = {
     "none": no_baseline,
     "mean": mean_baseline,
     "leave_one_out": leave_one_out_baseline,
     "time": time_baseline,
 }
-BASELINES = tuple(_BASELINE_FUNCTIONS)
+SAMPLE_BASELINES = tuple(_BASELINE_FUNCTIONS)
 
 
 def baseline_values(name: str, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
-    The baseline of that name.
+    The baseline of that name, from the returns of the rollout itself.
 
-    :param name: One of ``BASELINES``.
+    :param name: One of ``SAMPLE_BASELINES``.
     :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
     :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
     :return: Shape ``(n_timesteps,)``.
@@ -130,3 +201,25 @@ def normalize(advantages: np.ndarray) -> np.ndarray:
     :return: Shape ``(n_timesteps,)``.
     """
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def signal_to_noise(estimates: np.ndarray) -> float:
+    r"""
+    How much of a rollout's gradient is signal: the squared length of the expected gradient to the
+    variance of its estimate, :math:`|\mathbb{E} g|^2 / \operatorname{tr} \operatorname{Var}(\bar g)`.
+
+    Both are estimated without bias from the spread of the episodes' own gradients. At 1 the estimate is as
+    much noise as signal; below 0, the noise hides whatever signal there is. Compare McCandlish et al.
+    (2018), "An empirical model of large-batch training", eq. 2.8: this is the number of episodes divided by their
+    simple noise scale.
+
+    :param estimates: Each episode's estimate of the gradient, two episodes or more. Shape
+        ``(n_episodes, n_parameters)``.
+    :return: From -1 to infinity; 0 if all estimates are 0.
+    """
+    mean = estimates.mean(axis=0)
+    noise = float(((estimates - mean) ** 2).sum()) / (len(estimates) * (len(estimates) - 1))
+    squared_norm = float((mean**2).sum())
+    if noise == 0.0:
+        return np.inf if squared_norm > 0 else 0.0
+    return squared_norm / noise - 1.0

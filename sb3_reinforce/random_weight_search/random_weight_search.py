@@ -11,12 +11,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.acting import DenseLayer, dense_forward, dense_layers, feature_function
+from sb3_reinforce.common.acting import DenseLayer, dense_forward, dense_layers, feature_function, greedy_choice
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
-from sb3_reinforce.common.checks import check_spaces, check_that_episodes_end
+from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
 from sb3_reinforce.common.episode_buffer import EpisodeOrder
-from sb3_reinforce.reinforce.policies import LinearSoftmaxPolicy
+from sb3_reinforce.reinforce.policies import LinearGaussianPolicy, LinearSoftmaxPolicy, MlpPolicy
 
 SelfRandomWeightSearch = TypeVar("SelfRandomWeightSearch", bound="RandomWeightSearch")
 
@@ -45,10 +45,10 @@ class RandomWeightSearch(EpisodicAlgorithm):
     The same numbers are logged as ``rollout/candidates``, ``rollout/best_mean_reward`` and
     ``time/total_timesteps``. A rollout, for callbacks, is as many candidates as there are environments.
 
-    :param policy: "LinearSoftmaxPolicy", "MlpPolicy", or a subclass of SB3's ``ActorCriticPolicy`` made of
-        linear layers and the usual activations.
+    :param policy: "LinearSoftmaxPolicy", "LinearGaussianPolicy", "MlpPolicy", or a subclass of SB3's
+        ``ActorCriticPolicy`` made of linear layers and the usual activations.
     :param env: The environment to learn from (if registered in Gymnasium, can be a string), or a
-        VecEnv of any number of them. Actions may be Discrete or Box.
+        VecEnv of any number of them. Actions may be Discrete, MultiDiscrete, MultiBinary or Box.
     :param n_eval_episodes: Episodes that each candidate plays.
     :param weight_scale: Weights are drawn between minus this and this.
     :param reward_threshold: Mean return to reach. Default: the environment's own; if it has none,
@@ -69,7 +69,8 @@ class RandomWeightSearch(EpisodicAlgorithm):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "LinearSoftmaxPolicy": LinearSoftmaxPolicy,
-        "MlpPolicy": ActorCriticPolicy,
+        "LinearGaussianPolicy": LinearGaussianPolicy,
+        "MlpPolicy": MlpPolicy,
     }
     policy: ActorCriticPolicy
 
@@ -145,19 +146,10 @@ class RandomWeightSearch(EpisodicAlgorithm):
         if self.reward_threshold is not None and np.isnan(self.reward_threshold):
             raise ValueError(f"reward_threshold must be a number, but got {self.reward_threshold}.")
         check_spaces(self.observation_space, self.action_space)
-        if isinstance(self.observation_space, spaces.Dict):
-            raise ValueError(
-                "RandomWeightSearch does not serve Dict observations. Wrap the environment in "
-                "gymnasium.wrappers.FlattenObservation."
-            )
-        if not isinstance(self.action_space, (spaces.Discrete, spaces.Box)):
-            raise ValueError(
-                f"RandomWeightSearch serves Discrete and Box action spaces, but this one is {self.action_space}. "
-                "Use REINFORCE('MlpPolicy', ...), which serves it."
-            )
+        check_features(self.policy_class, self.policy_kwargs, self.observation_space)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_candidates", "_features"]
+        return [*super()._excluded_save_params(), "_candidates", "_features", "_choose"]
 
     @property
     def best_weights(self) -> list[np.ndarray]:
@@ -241,6 +233,7 @@ class RandomWeightSearch(EpisodicAlgorithm):
     def _start_search(self, env: VecEnv) -> None:
         """Every environment gets a first candidate and stands at the start of an episode."""
         self._features = feature_function(self.policy)
+        self._choose = greedy_choice(self.action_space)
         self._monitored = is_monitored(env)
         # A candidate's weights are a row of each of these, so that all are played by one product a layer
         self._candidates = [
@@ -299,7 +292,7 @@ class RandomWeightSearch(EpisodicAlgorithm):
             )
         if isinstance(self.action_space, spaces.Box):
             return np.clip(outputs.reshape(-1, *self.action_space.shape), self.action_space.low, self.action_space.high)
-        return outputs.argmax(axis=1)
+        return self._choose(outputs)
 
     def _end_episodes(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         envs = np.flatnonzero(dones)

@@ -1,6 +1,12 @@
 """REINFORCE and its policies."""
 
-from sb3_reinforce.reinforce.policies import CnnPolicy, LinearSoftmaxPolicy, MlpPolicy, MultiInputPolicy
+from sb3_reinforce.reinforce.policies import (
+    CnnPolicy,
+    LinearGaussianPolicy,
+    LinearSoftmaxPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+)
 from sb3_reinforce.reinforce.reinforce import REINFORCE
 
-__all__ = ["REINFORCE", "CnnPolicy", "LinearSoftmaxPolicy", "MlpPolicy", "MultiInputPolicy"]
+__all__ = ["REINFORCE", "CnnPolicy", "LinearGaussianPolicy", "LinearSoftmaxPolicy", "MlpPolicy", "MultiInputPolicy"]

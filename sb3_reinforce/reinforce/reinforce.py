@@ -8,23 +8,54 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.acting import Actor, numpy_actor, torch_actor
 from sb3_reinforce.common.base import EpisodicAlgorithm
+from sb3_reinforce.common.baselines import LinearBaseline, StateBaseline, ValueBaseline, clip_gradient, in_chunks
 from sb3_reinforce.common.callbacks import is_heard
-from sb3_reinforce.common.checks import check_spaces, check_that_episodes_end
-from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder
+from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
+from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, Observations
 from sb3_reinforce.common.epsilon import EpsilonSchedule, log_uniform_density
-from sb3_reinforce.common.estimators import BASELINES, baseline_values, normalize, reward_to_go
-from sb3_reinforce.common.score import mixture_log_prob
-from sb3_reinforce.reinforce.policies import LinearSoftmaxPolicy
+from sb3_reinforce.common.estimators import (
+    SAMPLE_BASELINES,
+    add_to_last,
+    baseline_values,
+    discounts,
+    normalize,
+    optimal_constants,
+    reward_to_go,
+    signal_to_noise,
+    timesteps_of,
+    total_return,
+)
+from sb3_reinforce.common.natural_gradient import natural_step
+from sb3_reinforce.common.score import mixture_factor, mixture_log_prob
+from sb3_reinforce.reinforce.policies import (
+    CnnPolicy,
+    LinearGaussianPolicy,
+    LinearPolicy,
+    LinearSoftmaxPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+)
+
+BASELINES = (*SAMPLE_BASELINES, "linear", "value", "optimal")
+_BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
+_LEAST = {"n_episodes": 1, "max_episode_steps": 1, "n_value_updates": 0, "vf_coef": 0, "damping": 0}
 
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
+
+
+def _default_step_size(policy_class: type[BasePolicy]) -> float:
+    if issubclass(policy_class, LinearSoftmaxPolicy):
+        return 0.2
+    return 0.05 if issubclass(policy_class, LinearGaussianPolicy) else 0.005
 
 
 class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
@@ -54,26 +85,54 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     Logged at the end of every ``log_interval``-th rollout, with SB3's own keys: ``rollout/epsilon``
     (of the last episode started), ``train/policy_loss``, ``train/entropy_loss`` (minus the mean
-    entropy of :math:`\pi`), ``train/grad_norm`` (before clipping), ``train/learning_rate``.
+    entropy of :math:`\pi`), ``train/grad_norm`` (before clipping), ``train/learning_rate``, ``train/advantage_mean`` and
+    ``train/advantage_std`` (before they are normalised), ``train/explained_variance`` (of the returns by the
+    baseline), ``train/value_loss`` where there is one.
 
-    :param policy: "LinearSoftmaxPolicy", "MlpPolicy", "CnnPolicy", "MultiInputPolicy", or a
-        subclass of SB3's ``ActorCriticPolicy``. The value net is not used.
+    :param policy: "LinearSoftmaxPolicy", "LinearGaussianPolicy", "MlpPolicy", "CnnPolicy", "MultiInputPolicy", or a
+        subclass of SB3's ``ActorCriticPolicy``. The value net serves ``baseline="value"`` and ``bootstrap_truncated`` only.
     :param env: The environment to learn from (if registered in Gymnasium, can be a string), or a
         VecEnv of any number of them. Actions may be Discrete, MultiDiscrete, MultiBinary or Box.
     :param learning_rate: Step size, or a function of the current progress remaining (from 1 to 0).
-        Default: falls linearly to 0, from 0.2 with LinearSoftmaxPolicy, from 0.005 with other policies.
+        Default: falls linearly to 0, from 0.2 with LinearSoftmaxPolicy, from 0.05 with LinearGaussianPolicy, from 0.005
+        with other policies; 1 for the natural gradient.
     :param n_episodes: Episodes of a rollout, for each gradient step. Default: 8, or one for each
         environment if there are more.
     :param gamma: Discount factor. The default does not discount: an episode has an end.
-    :param baseline: "none", "mean" (over the rollout, biased), "leave_one_out" (the mean over the
-        other episodes, unbiased) or "time" (the same at each timestep since the start, unbiased). The last
-        two need two episodes. See :mod:`sb3_reinforce.common.estimators`.
+    :param baseline: What is subtracted from the return that follows an action. All but "mean" keep the gradient
+        unbiased. "none"; "mean" (over all timesteps of the rollout); from the other episodes of the rollout, so that two are
+        needed, "leave_one_out" (the mean over their timesteps) or "time" (the same at each timestep since the start);
+        fitted to earlier rollouts, "linear" (least squares on features and time) or "value" (the policy's value net);
+        "optimal" (the constant of least variance, one for each parameter; it needs the gradient of each episode, which is
+        cheap for linear policies only); or a
+        function of your own: :class:`~sb3_reinforce.common.baselines.StateBaseline`. For sources
+        see :mod:`sb3_reinforce.common.estimators` and :mod:`sb3_reinforce.common.baselines`.
+    :param reward_to_go: Whether to credit an action with what followed it; else with the return of the
+        whole episode, as in Williams (1992), which has the same mean and more variance.
     :param normalize_advantage: Whether to bring the advantages of a rollout to mean 0 and standard
         deviation 1. Makes the step size mean the same everywhere, at the price of a bias.
     :param epsilon: How often an action is drawn uniformly instead of from the policy: a number
         from 0 to 1, an :class:`~sb3_reinforce.EpsilonSchedule`, which falls by episode, or an
         SB3 schedule, a function of the progress remaining.
+    :param ent_coef: Entropy coefficient: every timestep adds this many times the policy's entropy to the objective.
+    :param vf_coef: Value function coefficient for the loss of the value net, where it is used.
+    :param n_value_updates: Gradient steps of the value net a rollout, each on 512 of its timesteps, where it is used: with
+        ``baseline="value"`` or ``bootstrap_truncated``.
     :param max_grad_norm: The maximum norm of the gradient; None for no clipping.
+    :param natural_gradient: Whether to go along the natural gradient (Kakade, 2001), which counts a step by how
+        much it changes what the policy does. For LinearSoftmaxPolicy with logits linear in the parameters. The default
+        learning rate is then 1, all the way; ``ent_coef=0.2`` keeps its long steps from ending in a corner.
+    :param target_kl: With ``natural_gradient``, the most that a step may change the policy: the mean Kullback-Leibler
+        divergence over the rollout's timesteps, in nats. Steps that would be longer are shortened.
+    :param damping: With ``natural_gradient``, what is added to the Fisher matrix's diagonal, relative to its mean.
+    :param bootstrap_truncated: Whether the value net's estimate of what would have followed is added where a time limit ended
+        the episode; else the time limit belongs to the task, and the return ends there.
+    :param discount_weighting: Whether to weigh the action at time t by :math:`\gamma^t` too, which makes the estimate the
+        gradient of the discounted return (Sutton and Barto, 2018, section 13.3). Without ``reward_to_go`` it is
+        that already, and this changes nothing.
+    :param log_gradient_snr: Whether to log ``train/gradient_snr``, the signal-to-noise ratio of the rollout's gradient, from
+        the gradient of each episode (see :func:`~sb3_reinforce.common.estimators.signal_to_noise`). Cheap for linear
+        policies; for others it takes about as long as the update.
     :param max_episode_steps: An episode longer than this is taken for one that never ends.
     :param stats_window_size: Over how many episodes ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``
         and the success rate are averaged.
@@ -94,9 +153,10 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "LinearSoftmaxPolicy": LinearSoftmaxPolicy,
-        "MlpPolicy": ActorCriticPolicy,
-        "CnnPolicy": ActorCriticCnnPolicy,
-        "MultiInputPolicy": MultiInputActorCriticPolicy,
+        "LinearGaussianPolicy": LinearGaussianPolicy,
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
     }
     rollout_buffer: EpisodeBuffer  # type: ignore[assignment]
 
@@ -107,10 +167,20 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         learning_rate: float | Schedule | None = None,
         n_episodes: int | None = None,
         gamma: float = 1.0,
-        baseline: str = "time",
+        baseline: str | StateBaseline = "time",
+        reward_to_go: bool = True,
         normalize_advantage: bool = True,
         epsilon: float | Schedule | EpsilonSchedule = 0.0,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        n_value_updates: int = 40,
         max_grad_norm: float | None = None,
+        natural_gradient: bool = False,
+        target_kl: float = 0.02,
+        damping: float = 1e-3,
+        bootstrap_truncated: bool = False,
+        discount_weighting: bool = False,
+        log_gradient_snr: bool = False,
         max_episode_steps: int = 100_000,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -122,7 +192,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     ) -> None:
         policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
         if learning_rate is None:
-            learning_rate = LinearSchedule(0.2 if issubclass(policy_class, LinearSoftmaxPolicy) else 0.005, 0.0, 1.0)
+            learning_rate = 1.0 if natural_gradient else LinearSchedule(_default_step_size(policy_class), 0.0, 1.0)
         if device == "auto" and not issubclass(policy_class, (ActorCriticCnnPolicy, MultiInputActorCriticPolicy)):
             device = "cpu"
         super().__init__(
@@ -132,8 +202,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             n_steps=0,  # a rollout is counted in episodes
             gamma=gamma,
             gae_lambda=1.0,
-            ent_coef=0.0,
-            vf_coef=0.0,
+            ent_coef=ent_coef,
+            vf_coef=vf_coef,
             max_grad_norm=max_grad_norm,  # type: ignore[arg-type]
             use_sde=False,
             sde_sample_freq=-1,
@@ -148,10 +218,19 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         )
         self.n_episodes = n_episodes
         self.baseline = baseline
+        self.reward_to_go = reward_to_go
         self.normalize_advantage = normalize_advantage
         self.epsilon = epsilon
+        self.n_value_updates = n_value_updates
+        self.natural_gradient = natural_gradient
+        self.target_kl = target_kl
+        self.damping = damping
+        self.bootstrap_truncated = bootstrap_truncated
+        self.discount_weighting = discount_weighting
+        self.log_gradient_snr = log_gradient_snr
         self.max_episode_steps = max_episode_steps
         self.exploration_rate = 0.0
+        self._linear_baseline = LinearBaseline()
         if _init_setup_model:
             self._setup_model()
 
@@ -166,26 +245,54 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
         )
         self.policy = self.policy.to(self.device)
-        self._maybe_recommend_cpu()
+        self._check_policy()
+        self._value_baseline = ValueBaseline(self.policy, self.vf_coef, self.n_value_updates, self.max_grad_norm, self._rng)
+        self._maybe_recommend_cpu("MlpPolicy")
 
     def _check_arguments(self) -> None:
-        if self.n_episodes is not None and self.n_episodes < 1:
-            raise ValueError(f"n_episodes must be at least 1, but got {self.n_episodes}.")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise ValueError(f"gamma must be between 0 and 1, but got {self.gamma}.")
-        if self.baseline not in BASELINES:
-            raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, but got {self.baseline!r}.")
-        if self.baseline in ("leave_one_out", "time") and self.n_episodes == 1:
+        self._check_numbers()
+        if not callable(self.baseline) and self.baseline not in BASELINES:
+            raise ValueError(
+                f"baseline must be one of {', '.join(BASELINES)}, or a function of observations and timesteps, "
+                f"but got {self.baseline!r}."
+            )
+        if self.baseline in _BASELINES_OF_OTHER_EPISODES and self.n_episodes == 1:
             raise ValueError(
                 f"baseline={self.baseline!r} needs the other episodes of a rollout, but n_episodes is 1. "
                 "Use n_episodes=2 or more, or baseline='none'."
             )
+        if self.log_gradient_snr and self.n_episodes == 1:
+            raise ValueError("log_gradient_snr needs the spread between episodes, but n_episodes is 1. Use 2 or more.")
+        check_spaces(self.observation_space, self.action_space)
+        check_features(self.policy_class, self.policy_kwargs, self.observation_space)
+        self._epsilon_of_episodes(0, 1)
+
+    def _check_numbers(self) -> None:
+        if not 0.0 <= self.gamma <= 1.0:
+            raise ValueError(f"gamma must be between 0 and 1, but got {self.gamma}.")
+        for name, least in (
+            ("n_episodes", 1),
+            ("max_episode_steps", 1),
+            ("n_value_updates", 0),
+            ("vf_coef", 0),
+            ("damping", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ValueError(f"{name} must be at least {least}, but got {value}.")
+        if not np.isfinite(self.ent_coef):
+            raise ValueError(f"ent_coef must be finite, but got {self.ent_coef}.")
+        if not self.target_kl > 0:
+            raise ValueError(f"target_kl must be positive, but got {self.target_kl}.")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be positive, or None for no clipping, but got {self.max_grad_norm}.")
-        if self.max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1, but got {self.max_episode_steps}.")
-        check_spaces(self.observation_space, self.action_space)
-        self._epsilon_of_episodes(0, 1)
+
+    def _check_policy(self) -> None:
+        if self.natural_gradient and not (isinstance(self.policy, LinearSoftmaxPolicy) and self.policy.is_linear):
+            raise ValueError(
+                "natural_gradient needs the closed-form Fisher matrix of LinearSoftmaxPolicy with logits linear in the "
+                f"parameters (no net_arch), but this is a {type(self.policy).__name__}. Use that, or natural_gradient=False."
+            )
 
     def _epsilon_of_episodes(self, first: int, n_episodes: int) -> np.ndarray:
         """Epsilon of the episodes from number ``first`` on; a rollout long for a schedule by progress."""
@@ -206,9 +313,11 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         # One draw for all environments; n_envs is missing while a saved model is loaded without one
         self._uniform_actions = batch_space(self.action_space, getattr(self, "n_envs", 1))
         self._uniform_actions.seed(int(self._rng.integers(2**31)))
+        if hasattr(self, "_value_baseline"):
+            self._value_baseline.rng = self._rng
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_uniform_actions", "_rollout_epsilon"]
+        return [*super()._excluded_save_params(), "_uniform_actions", "_rollout_epsilon", "_value_baseline"]
 
     def learn(
         self: SelfREINFORCE,
@@ -298,8 +407,10 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             resets = vec_env.reset_transitions if waits_for_reset else None
             rollout_buffer.add(self._last_obs, actions, rewards, resets)
             if np.count_nonzero(dones):  # several times as fast as any()
-                ended, _ = order.end_episodes(dones)
+                ended, episodes = order.end_episodes(dones)
                 self._record_episodes(infos, ended)
+                if self.bootstrap_truncated:
+                    self._keep_cut_off(infos, ended, episodes)
                 self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])
             elif n_steps >= self.max_episode_steps:
                 check_that_episodes_end(order.longest, self.max_episode_steps)
@@ -309,6 +420,11 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _keep_cut_off(self, infos: list[dict[str, Any]], envs: np.ndarray, episodes: np.ndarray) -> None:
+        for env, episode in zip(envs.tolist(), episodes.tolist(), strict=True):
+            if infos[env].get("TimeLimit.truncated", False):
+                self.rollout_buffer.add_cut_off(episode, infos[env]["terminal_observation"])
 
     def _make_actor(self, order: EpisodeOrder) -> Actor:
         """The policy as it is now, as a function from observations to actions, epsilon included."""
@@ -329,48 +445,136 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         return act
 
     def train(self) -> None:
-        """Weigh the rollout's actions and take one gradient step."""
+        """Weigh the rollout's actions, take one gradient step, and fit the baseline to what it saw."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        weights = self._advantages() / self.rollout_buffer.n_episodes
+        observations = self.rollout_buffer.observations() if self._baseline_sees_observations() else None
+        returns = self._returns()
+        values = self._baseline_values(returns, observations)
+        weights = self._weights(returns - values)
+        loss, entropy = self._compute_gradient(weights)
+        grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
+        if self.log_gradient_snr:
+            self.logger.record("train/gradient_snr", signal_to_noise(self._episode_gradients(weights)))
+        self._step()
+        self._n_updates += 1
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/policy_loss", loss)
+        self.logger.record("train/entropy_loss", -entropy / self.rollout_buffer.size())
+        self.logger.record("train/grad_norm", grad_norm)
+        self._log_advantages(returns, values)
+        if hasattr(self.policy, "log_std"):
+            self.logger.record("train/std", th.exp(self.policy.log_std).mean().item())
+        if observations is not None:
+            self._fit_baseline(observations, returns)
+
+    def _baseline_sees_observations(self) -> bool:
+        return callable(self.baseline) or self.baseline in ("linear", "value") or self.bootstrap_truncated
+
+    def _returns(self) -> np.ndarray:
+        """What each action is credited with, in episode order."""
+        lengths = self.rollout_buffer.lengths
+        rewards = self.rollout_buffer.rewards()
+        if self.bootstrap_truncated:
+            episodes, last_observations = self.rollout_buffer.cut_off()
+            if len(episodes) > 0:
+                values = self._value_baseline(last_observations, episodes)
+                rewards = add_to_last(rewards, lengths, episodes, self.gamma * values)
+        return (reward_to_go if self.reward_to_go else total_return)(rewards, lengths, self.gamma)
+
+    def _baseline_values(self, returns: np.ndarray, observations: Observations | None) -> np.ndarray:
+        """What is subtracted from the returns; "optimal" is not a number for each timestep, and comes later."""
+        lengths = self.rollout_buffer.lengths
+        if self.baseline in SAMPLE_BASELINES:
+            return baseline_values(str(self.baseline), returns, lengths)
+        if self.baseline == "optimal":
+            return np.zeros_like(returns)
+        assert observations is not None
+        baseline, seen = self._state_baseline(observations)
+        values = np.asarray(baseline(seen, timesteps_of(lengths)), dtype=np.float64)
+        if values.shape != returns.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"The baseline must give a finite number for each timestep, an array of shape {returns.shape}, but gave "
+                f"one of shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them not finite. "
+                "Nothing was learned from this rollout."
+            )
+        return values
+
+    def _state_baseline(self, observations: Observations) -> tuple[StateBaseline, Observations]:
+        """The baseline that knows the state, and what it sees of it."""
+        if self.baseline == "linear":
+            return self._linear_baseline, self._features(observations)
+        if callable(self.baseline):
+            return self.baseline, observations
+        return self._value_baseline, observations
+
+    @th.no_grad()
+    def _features(self, observations: Observations) -> np.ndarray:
+        def features(obs: Observations) -> np.ndarray:
+            extractor = self.policy.pi_features_extractor
+            return BasePolicy.extract_features(self.policy, obs_as_tensor(obs, self.device), extractor).cpu().numpy()
+
+        return in_chunks(features, observations)
+
+    def _fit_baseline(self, observations: Observations, returns: np.ndarray) -> None:
+        """After the step, so that a baseline never knows the returns that it is subtracted from."""
+        timesteps = timesteps_of(self.rollout_buffer.lengths)
+        baseline, seen = self._state_baseline(observations)
+        if baseline is not self._value_baseline and hasattr(baseline, "fit"):
+            baseline.fit(seen, timesteps, returns)
+        if self.baseline == "value" or self.bootstrap_truncated:
+            lengths = self.rollout_buffer.lengths
+            to_go = returns if self.reward_to_go else reward_to_go(self.rollout_buffer.rewards(), lengths, self.gamma)
+            self._value_baseline.fit(observations, timesteps, to_go)
+            self.logger.record("train/value_loss", self._value_baseline.last_loss)
+
+    def _weights(self, advantages: np.ndarray) -> np.ndarray:
+        """What each action's score is weighed by, in episode order."""
+        weights = normalize(advantages) if self.normalize_advantage else advantages
+        if self.discount_weighting and self.reward_to_go:
+            weights = weights * discounts(self.rollout_buffer.lengths, self.gamma)
+        return weights / self.rollout_buffer.n_episodes
+
+    def _log_advantages(self, returns: np.ndarray, values: np.ndarray) -> None:
+        advantages = returns - values
+        self.logger.record("train/advantage_mean", advantages.mean())
+        self.logger.record("train/advantage_std", advantages.std())
+        if self.baseline not in ("none", "optimal"):
+            self.logger.record("train/explained_variance", explained_variance(values, returns))
+
+    def _compute_gradient(self, weights: np.ndarray) -> tuple[float, float]:
+        """Of minus the objective; return its policy part, and the sum of the policy's entropies."""
         self.policy.optimizer.zero_grad()
         loss, entropy = 0.0, 0.0
         for batch in self.rollout_buffer.get(weights):
             batch_loss, batch_entropy = self._accumulate_gradient(batch)
             loss += batch_loss
             entropy += batch_entropy
-        grad_norm = self._clip_gradient()
-        self.policy.optimizer.step()
-        self._n_updates += 1
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/policy_loss", loss)
-        self.logger.record("train/entropy_loss", -entropy / self.rollout_buffer.size())
-        self.logger.record("train/grad_norm", grad_norm)
-        if hasattr(self.policy, "log_std"):
-            self.logger.record("train/std", th.exp(self.policy.log_std).mean().item())
-
-    def _advantages(self) -> np.ndarray:
-        """What each action of the rollout is weighed by, in episode order."""
-        lengths = self.rollout_buffer.lengths
-        returns = reward_to_go(self.rollout_buffer.rewards(), lengths, self.gamma)
-        advantages = returns - baseline_values(self.baseline, returns, lengths)
-        return normalize(advantages) if self.normalize_advantage else advantages
+        if self.baseline == "optimal":
+            self._subtract_optimal_constants(weights)
+        return loss, entropy
 
     def _accumulate_gradient(self, batch: EpisodeBatch) -> tuple[float, float]:
         """Add one batch's part to the gradient; return its parts of the loss and of the entropy."""
+        entropy_weight = self.ent_coef / self.rollout_buffer.n_episodes
         epsilon = self._epsilon_of_timesteps(batch)
-        log_uniform = 0.0 if epsilon is None else log_uniform_density(self.action_space, batch.actions)
-        if isinstance(self.policy, LinearSoftmaxPolicy) and self.policy.is_linear:
-            assert isinstance(log_uniform, float)
-            return self.policy.accumulate_gradient(batch.observations, batch.actions, batch.weights, log_uniform, epsilon)
+        if isinstance(self.policy, LinearPolicy) and self.policy.is_linear:
+            log_uniform = 0.0 if epsilon is None else log_uniform_density(self.action_space, batch.actions)
+            return self.policy.accumulate_gradient(*batch[:3], log_uniform, epsilon, entropy_weight)
+        distribution, log_prob = self._log_behaviour(batch, epsilon)
+        entropy = distribution.entropy()
+        entropies = -distribution.log_prob(batch.actions) if entropy is None else entropy
+        loss = -(batch.weights * log_prob).sum()
+        (loss - entropy_weight * entropies.sum()).backward()
+        return loss.item(), entropies.sum().item()
+
+    def _log_behaviour(self, batch: EpisodeBatch, epsilon: th.Tensor | None) -> tuple[Distribution, th.Tensor]:
+        """The policy's distributions, and the log-probabilities of the behaviour, epsilon included."""
         distribution = self.policy.get_distribution(batch.observations)
         log_prob = distribution.log_prob(batch.actions)
         if epsilon is not None:
-            log_prob = mixture_log_prob(log_prob, log_uniform, epsilon)
-        loss = -(batch.weights * log_prob).sum()
-        loss.backward()
-        entropy = distribution.entropy()
-        return loss.item(), entropy.sum().item() if entropy is not None else -log_prob.sum().item()
+            log_prob = mixture_log_prob(log_prob, log_uniform_density(self.action_space, batch.actions), epsilon)
+        return distribution, log_prob
 
     def _epsilon_of_timesteps(self, batch: EpisodeBatch) -> th.Tensor | None:
         if not self._rollout_epsilon.any():
@@ -378,15 +582,80 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         epsilon = th.as_tensor(self._rollout_epsilon, dtype=batch.weights.dtype, device=self.device)
         return epsilon[batch.episodes.long()]
 
-    def _clip_gradient(self) -> float:
-        max_norm = th.inf if self.max_grad_norm is None else self.max_grad_norm
-        grad_norm = float(th.nn.utils.clip_grad_norm_(self.policy.parameters(), max_norm))
-        if not np.isfinite(grad_norm):
-            raise FloatingPointError(
-                f"The gradient is not finite (its norm is {grad_norm}), so no step was taken. The rewards may be too large: "
-                "scale them (VecNormalize), or lower learning_rate if the parameters have grown out of bounds."
-            )
-        return grad_norm
+    def _actor_parameters(self) -> list[th.nn.Parameter]:
+        """The parameters that the gradient is of."""
+        if isinstance(self.policy, LinearPolicy):
+            return self.policy.actor_parameters()
+        return [parameter for parameter in self.policy.parameters() if parameter.grad is not None]
+
+    def _episode_sums(self, weights: np.ndarray) -> np.ndarray:
+        """Each episode's weighted sum of score vectors. Shape ``(n_episodes, n_parameters)``."""
+        parameters = self._actor_parameters()
+        sums = th.zeros(self.rollout_buffer.n_episodes, sum(p.numel() for p in parameters), dtype=th.float64)
+        for batch in self.rollout_buffer.get(weights):
+            if isinstance(self.policy, LinearPolicy) and self.policy.is_linear:
+                sums.index_add_(0, batch.episodes.cpu(), self._weighted_scores(batch).double().cpu())
+                continue
+            _, log_prob = self._log_behaviour(batch, self._epsilon_of_timesteps(batch))
+            for episode in batch.episodes.unique():
+                weighted = (batch.weights * log_prob)[batch.episodes == episode].sum()
+                gradients = th.autograd.grad(weighted, parameters, retain_graph=True)
+                sums[int(episode)] += th.cat([gradient.flatten() for gradient in gradients]).double().cpu()
+        return sums.numpy()
+
+    @th.no_grad()
+    def _weighted_scores(self, batch: EpisodeBatch) -> th.Tensor:
+        """Score vectors of the behaviour in closed form, times their weights. Shape ``(batch, n_parameters)``."""
+        assert isinstance(self.policy, LinearPolicy)
+        factors, epsilon = batch.weights, self._epsilon_of_timesteps(batch)
+        if epsilon is not None:
+            log_prob = self.policy.get_distribution(batch.observations).log_prob(batch.actions)
+            factors = factors * mixture_factor(log_prob, log_uniform_density(self.action_space, batch.actions), epsilon)
+        return self.policy.score(batch.observations, batch.actions) * factors.unsqueeze(1)
+
+    def _episode_gradients(self, weights: np.ndarray) -> np.ndarray:
+        """Each episode's own estimate of the gradient, without the entropy bonus. Shape ``(n_episodes, n_parameters)``."""
+        estimates = self.rollout_buffer.n_episodes * self._episode_sums(weights)
+        if self.baseline == "optimal":
+            estimates -= self._optimal_part(estimates)
+        return estimates
+
+    def _optimal_part(self, estimates: np.ndarray) -> np.ndarray:
+        """What the optimal constants take off each episode's estimate. Shape ``(n_episodes, n_parameters)``."""
+        ones = np.ones(self.rollout_buffer.size())
+        if self.discount_weighting and self.reward_to_go:
+            ones = discounts(self.rollout_buffer.lengths, self.gamma)
+        scores = self._episode_sums(ones)
+        return optimal_constants(estimates, scores) * scores
+
+    def _subtract_optimal_constants(self, weights: np.ndarray) -> None:
+        excess = self._optimal_part(self.rollout_buffer.n_episodes * self._episode_sums(weights)).mean(axis=0)
+        parameters = self._actor_parameters()
+        sizes = [parameter.numel() for parameter in parameters]
+        for parameter, part in zip(parameters, th.as_tensor(excess).split(sizes), strict=True):
+            assert parameter.grad is not None
+            parameter.grad += part.view_as(parameter).to(parameter.grad)
+
+    def _step(self) -> None:
+        if self.natural_gradient:
+            self._natural_step()
+        else:
+            self.policy.optimizer.step()
+
+    @th.no_grad()
+    def _natural_step(self) -> None:
+        assert isinstance(self.policy, LinearSoftmaxPolicy)
+        parameters = self._actor_parameters()
+        gradient = -th.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]).double()
+        fisher = th.zeros(len(gradient), len(gradient), dtype=th.float64, device=self.device)
+        n_timesteps = self.rollout_buffer.size()
+        for batch in self.rollout_buffer.get(np.zeros(n_timesteps)):
+            fisher += self.policy.fisher(batch.observations)
+        gradient *= self.rollout_buffer.n_episodes / n_timesteps
+        learning_rate = self.lr_schedule(self._current_progress_remaining)
+        step = natural_step(gradient, fisher / n_timesteps, learning_rate, self.target_kl, self.damping)
+        for parameter, part in zip(parameters, step.split([p.numel() for p in parameters]), strict=True):
+            parameter.add_(part.view_as(parameter))
 
     def dump_logs(self, iteration: int = 0) -> None:
         """

@@ -12,9 +12,11 @@ from torch import nn
 
 from sb3_reinforce import LinearSoftmaxPolicy
 from sb3_reinforce.common.acting import (
+    action_tensor,
     dense_forward,
     dense_layers,
     feature_function,
+    greedy_choice,
     gumbel,
     in_bulk,
     logistic,
@@ -96,7 +98,7 @@ class _OwnExtractor(FlattenExtractor):
 def test_a_policy_that_acts_in_a_way_of_its_own_is_left_to_torch() -> None:
     assert dense_layers(_OwnWay(BOX4, spaces.Discrete(2), lambda _: 0.1)) is None
     assert dense_layers(make(activation_fn=nn.GELU)) is None
-    assert numpy_actor(make(action_space=spaces.MultiBinary(2)), 1, np.random.default_rng(0)) is None
+    assert numpy_actor(_OwnWay(BOX4, spaces.Discrete(2), lambda _: 0.1), 1, np.random.default_rng(0)) is None
 
 
 def test_a_features_extractor_of_the_users_is_used() -> None:
@@ -178,6 +180,102 @@ def test_gaussian_actors_draw_from_the_policy(kind: str) -> None:
     assert actions.dtype == np.float32
     np.testing.assert_allclose(actions.mean(axis=0), outputs_by_torch(policy, obs[:1])[0], atol=0.05)
     np.testing.assert_allclose(actions.std(axis=0), policy.log_std.detach().exp().numpy(), rtol=0.05)  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("sizes", [[2], [3, 2, 4], [3, 3]])
+def test_multi_discrete_actors_draw_every_part_from_the_policy(kind: str, sizes: list[int]) -> None:
+    th.manual_seed(0)
+    policy = make(action_space=spaces.MultiDiscrete(sizes), net_arch=[8])
+    obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    assert act is not None
+    actions = act(obs)
+    assert actions.shape == (len(obs), len(sizes))
+    assert actions.dtype == np.int64
+    parts = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution
+    for k, part in enumerate(parts):
+        frequency = np.bincount(actions[:, k], minlength=sizes[k]) / len(obs)
+        np.testing.assert_allclose(frequency, part.probs[0].detach().numpy(), atol=0.02)
+    if len(sizes) > 1:  # and independently of each other
+        first, second = (actions[:, k] == 0 for k in range(2))
+        assert (first & second).mean() == pytest.approx(first.mean() * second.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("n_bits", [1, 3])
+def test_multi_binary_actors_draw_every_bit_from_the_policy(kind: str, n_bits: int) -> None:
+    th.manual_seed(0)
+    policy = make(action_space=spaces.MultiBinary(n_bits), net_arch=[8])
+    obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    assert act is not None
+    actions = act(obs)
+    assert actions.shape == (len(obs), n_bits)
+    assert policy.action_space.contains(actions[0])
+    p = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution.probs[0].detach().numpy()
+    np.testing.assert_allclose(actions.mean(axis=0), p, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Discrete(2), spaces.Discrete(5), spaces.MultiDiscrete([3, 2, 4]), spaces.MultiBinary(3), spaces.MultiBinary(1)],
+)
+def test_greedy_choice_is_what_sb3_predicts(space: spaces.Space) -> None:
+    th.manual_seed(0)
+    policy = make(action_space=space)
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    actions = greedy_choice(space)(outputs_by_torch(policy, obs))
+    np.testing.assert_array_equal(actions, policy.predict(obs, deterministic=True)[0])
+
+
+@pytest.mark.parametrize(
+    ("space", "actions", "expected"),
+    [
+        (spaces.Discrete(3), np.array([2.0, 1.0]), th.tensor([2, 1])),
+        (spaces.Discrete(3), np.array([[2], [1]]), th.tensor([2, 1])),
+        (spaces.MultiDiscrete([3, 2]), np.array([[2, 1]], np.int8), th.tensor([[2, 1]])),
+        (spaces.MultiBinary(2), np.array([[1, 0]], np.int8), th.tensor([[1.0, 0.0]], dtype=th.float64)),
+        (spaces.Box(-1, 1, (2, 2)), np.ones((1, 2, 2), np.float32), th.ones(1, 4, dtype=th.float64)),
+        (spaces.Box(-1, 1, (1,)), th.ones(3, 1), th.ones(3, 1, dtype=th.float64)),
+    ],
+)
+def test_action_tensors(space: spaces.Space, actions: Any, expected: th.Tensor) -> None:
+    th.testing.assert_close(action_tensor(actions, space, th.zeros(1, dtype=th.float64)), expected, rtol=0, atol=0)
+
+
+PHI_SPACES = {**OBSERVATION_SPACES, "dict": spaces.Dict(a=BOX4, b=spaces.Discrete(3))}
+
+
+@pytest.mark.parametrize("n_actions", [2, 3])
+@pytest.mark.parametrize("name", PHI_SPACES)
+def test_phi_acts_in_numpy_as_in_torch(name: str, n_actions: int) -> None:
+    space = PHI_SPACES[name]
+
+    def phi(states: Any, action: int) -> np.ndarray:
+        parts = states.values() if isinstance(states, dict) else [states]
+        x = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        return np.stack([x[:, 0] * action, np.cos(x.sum(axis=1) + action)], axis=1)
+
+    policy = LinearSoftmaxPolicy(space, spaces.Discrete(n_actions), lambda _: 0.1, phi=phi)
+    for parameter in policy.actor_parameters():
+        nn.init.normal_(parameter, std=2.0)
+    space.seed(0)
+    samples = [space.sample() for _ in range(4)]
+    if isinstance(space, spaces.Dict):
+        obs: Any = {key: np.stack([sample[key] for sample in samples] * 2_000) for key in space.spaces}
+    else:
+        obs = np.stack(samples * 2_000)
+    layers = dense_layers(policy)
+    assert layers is not None
+    with th.no_grad():
+        logits = policy.action_net(policy._latent(policy._tensors(obs)))
+    np.testing.assert_allclose(dense_forward(layers, feature_function(policy)(obs)), logits, rtol=1e-4, atol=1e-5)
+    act = numpy_actor(policy, 8_000, np.random.default_rng(0))
+    assert act is not None
+    actions = act(obs).reshape(2_000, 4)
+    frequency = np.stack([(actions == action).mean(axis=0) for action in range(n_actions)], axis=1)
+    np.testing.assert_allclose(frequency, th.softmax(logits[:4], dim=1), atol=0.05)
 
 
 def test_the_torch_actor_refuses_observations_that_are_not_finite() -> None:

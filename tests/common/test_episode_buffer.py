@@ -196,3 +196,46 @@ def test_steps_that_are_only_resets_are_left_out(n_episodes: int) -> None:
     assert buffer.order.complete
     assert buffer.lengths.tolist() == [1, 4, 2][:n_episodes]
     assert buffer.rewards().tolist() == [1.0, 10.0, 20.0, 30.0, 40.0, 2.0, 3.0][: buffer.lengths.sum()]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 7))
+def test_observations_are_handed_out_in_episode_order(lengths: list[int], n_envs: int, rows: int) -> None:
+    buffer = EpisodeBuffer(len(lengths), OBS, DISCRETE, n_envs=n_envs)
+    buffer._rows_per_block = rows
+    episodes = play(buffer, lengths)
+    np.testing.assert_array_equal(buffer.observations(), [obs for episode in episodes for obs, _, _ in episode])
+
+
+def test_dict_observations_are_handed_out_in_episode_order() -> None:
+    space = spaces.Dict({"a": OBS, "b": spaces.Discrete(9)})
+    buffer = EpisodeBuffer(3, space, DISCRETE, n_envs=2)
+    for step in range(4):  # lengths 1 and 4, then 2: the third is played by the first environment
+        obs = {"a": np.full((2, 3), step, np.float32), "b": np.array([step, 10 + step])}
+        buffer.add(obs, np.zeros(2, np.int64), np.zeros(2))
+        buffer.order.end_episodes(np.array([step in (0, 2), step == 3]))
+    observations = buffer.observations()
+    assert isinstance(observations, dict)
+    assert observations["b"].tolist() == [0, 10, 11, 12, 13, 1, 2]
+    assert observations["a"][:, 0].tolist() == [0, 0, 1, 2, 3, 1, 2]
+
+
+def test_what_was_cut_off_is_kept_until_the_reset() -> None:
+    buffer = EpisodeBuffer(3, OBS, DISCRETE)
+    assert len(buffer.cut_off()[0]) == 0
+    buffer.add_cut_off(2, np.ones(3))
+    buffer.add_cut_off(0, np.zeros(3))
+    numbers, observations = buffer.cut_off()
+    assert numbers.tolist() == [2, 0]
+    np.testing.assert_array_equal(observations, [[1, 1, 1], [0, 0, 0]])
+    buffer.reset()
+    assert len(buffer.cut_off()[0]) == 0
+
+
+def test_dict_observations_that_were_cut_off() -> None:
+    buffer = EpisodeBuffer(3, OBS, DISCRETE)
+    buffer.add_cut_off(1, {"a": np.ones(3), "b": np.array(4)})
+    buffer.add_cut_off(2, {"a": np.zeros(3), "b": np.array(5)})
+    observations = buffer.cut_off()[1]
+    assert isinstance(observations, dict)
+    assert observations["b"].tolist() == [4, 5]
+    assert observations["a"].shape == (2, 3)

@@ -4,15 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_reinforce.common.estimators import (
-    BASELINES,
+    SAMPLE_BASELINES,
+    add_to_last,
     baseline_values,
+    discounts,
     leave_one_out_baseline,
     mean_baseline,
     no_baseline,
     normalize,
+    optimal_constants,
     reward_to_go,
+    signal_to_noise,
     time_baseline,
     timesteps_of,
+    total_return,
 )
 
 reward = st.floats(-100, 100)
@@ -33,6 +38,68 @@ def test_reward_to_go_is_the_discounted_sum_of_what_follows(rewards: list[list[f
 def test_reward_to_go_by_hand() -> None:
     returns = reward_to_go(np.array([1.0, 2.0, 4.0, 8.0, 3.0]), np.array([1, 3, 1]), gamma=0.5)
     np.testing.assert_array_equal(returns, [1.0, 6.0, 8.0, 8.0, 3.0])
+
+
+@given(episodes, st.floats(0, 1))
+def test_the_total_return_is_that_of_the_whole_episode(rewards: list[list[float]], gamma: float) -> None:
+    slow = [[sum(gamma**k * r for k, r in enumerate(episode))] * len(episode) for episode in rewards]
+    np.testing.assert_allclose(total_return(*flat(rewards), gamma), flat(slow)[0], rtol=1e-9, atol=1e-9)
+
+
+@given(episodes, st.floats(0, 1))
+def test_discounts_count_from_the_start_of_each_episode(rewards: list[list[float]], gamma: float) -> None:
+    slow = [[gamma**t for t in range(len(episode))] for episode in rewards]
+    np.testing.assert_allclose(discounts(flat(rewards)[1], gamma), flat(slow)[0])
+
+
+def test_what_would_have_followed_goes_to_the_last_action() -> None:
+    rewards = np.array([1.0, 2.0, 4.0, 8.0, 3.0])
+    credited = add_to_last(rewards, np.array([1, 3, 1]), np.array([2, 1]), np.array([0.5, 100.0]))
+    np.testing.assert_array_equal(credited, [1.0, 2.0, 4.0, 108.0, 3.5])
+    assert rewards[3] == 8.0, "the rewards themselves stay as they are"
+
+
+@given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 10_000))
+def test_the_optimal_constant_is_that_of_the_other_episodes(n_episodes: int, n_parameters: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    estimates, scores = rng.normal(size=(2, n_episodes, n_parameters))
+    constants = optimal_constants(estimates, scores)
+    for i in range(n_episodes):
+        for j in range(n_parameters):
+            others = [k for k in range(n_episodes) if k != i]
+            slow = sum(scores[k, j] * estimates[k, j] for k in others) / sum(scores[k, j] ** 2 for k in others)
+            assert constants[i, j] == pytest.approx(slow, rel=1e-6)
+
+
+def test_the_optimal_constant_leaves_the_least_variance_of_all_constants() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4_000, 1))
+    estimates = scores * (3.0 + rng.normal(size=(4_000, 1)) + scores**2)
+    constants = optimal_constants(estimates, scores)
+    best = constants.mean()
+    assert constants.std() < 0.01
+    by_constant = {b: (estimates - b * scores).var() for b in (best, best - 0.5, best + 0.5, 0.0)}
+    assert min(by_constant, key=by_constant.__getitem__) == best
+
+
+def test_the_optimal_constant_of_a_parameter_that_nothing_depends_on_is_zero() -> None:
+    assert not optimal_constants(np.zeros((3, 2)), np.zeros((3, 2))).any()
+    one_only = np.array([[2.0], [0.0], [0.0]])
+    np.testing.assert_array_equal(optimal_constants(one_only, one_only).ravel(), [0.0, 1.0, 1.0])
+
+
+def test_the_signal_to_noise_ratio_is_what_it_is_known_to_be() -> None:
+    rng = np.random.default_rng(0)
+    n_episodes, expected = 8, np.array([1.0, -2.0, 0.0])
+    ratios = []
+    for _ in range(2_000):
+        estimates = expected + rng.normal(scale=3.0, size=(n_episodes, 3))
+        noise = estimates.var(axis=0, ddof=1).sum() / n_episodes
+        ratios.append(signal_to_noise(estimates) * noise)  # unbiased: |mean|^2 less what of it is noise
+        assert signal_to_noise(estimates) == pytest.approx((estimates.mean(axis=0) ** 2).sum() / noise - 1)
+    assert np.mean(ratios) == pytest.approx((expected**2).sum(), rel=0.1)
+    assert signal_to_noise(np.zeros((4, 2))) == 0
+    assert signal_to_noise(np.ones((4, 2))) == np.inf
 
 
 def test_reward_to_go_leaves_the_rewards_alone() -> None:
@@ -94,7 +161,7 @@ def test_an_unbiased_baseline_knows_nothing_of_its_own_episode(
 
 
 @given(several_episodes, st.floats(-50, 50))
-@pytest.mark.parametrize("name", [name for name in BASELINES if name not in ("none", "time")])
+@pytest.mark.parametrize("name", [name for name in SAMPLE_BASELINES if name not in ("none", "time")])
 def test_a_baseline_moves_with_the_returns(name: str, returns: list[list[float]], shift: float) -> None:
     values, lengths = flat(returns)
     before, after = baseline_values(name, values, lengths), baseline_values(name, values + shift, lengths)

@@ -22,7 +22,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_reinforce import EpisodeDurationCallback, RandomWeightSearch
 from sb3_reinforce.random_weight_search.random_weight_search import holds_threshold
+from tests.testbed import Toy
 
+BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
 Rule = Callable[[float, int], tuple[float, int]]
 
 
@@ -121,6 +123,42 @@ def test_box_actions(env_id: str, n_envs: int) -> None:
     assert np.isfinite(model.best_mean_reward)
     actions, _ = model.predict(model.env.observation_space.sample()[None])  # type: ignore[union-attr]
     assert model.action_space.contains(actions[0])
+
+
+@pytest.mark.parametrize(
+    ("policy", "action_space"),
+    [
+        ("LinearSoftmaxPolicy", spaces.Discrete(3)),
+        ("LinearSoftmaxPolicy", spaces.MultiDiscrete([3, 2, 4])),
+        ("MlpPolicy", spaces.MultiDiscrete([3, 3])),
+        ("LinearSoftmaxPolicy", spaces.MultiBinary(3)),
+        ("MlpPolicy", spaces.MultiBinary(1)),
+        ("LinearGaussianPolicy", spaces.Box(-1, 1, (2, 2))),
+        ("MlpPolicy", spaces.Box(-1, 1, (2,))),
+    ],
+)
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_every_action_space(policy: str, action_space: spaces.Space, n_envs: int) -> None:
+    observation_space = spaces.Dict(a=BOX, b=spaces.Discrete(3)) if policy != "MlpPolicy" else BOX
+    env = make_vec_env(lambda: Toy(observation_space, action_space), n_envs)
+    model = RandomWeightSearch(policy, env, seed=0).learn(300)
+    action_space.seed(0)
+    chance = 5 * np.mean([np.mean(action_space.sample()) for _ in range(1000)])  # rewards are actions, episodes last for 5
+    assert model.best_mean_reward > 1.2 * chance + 0.1
+    assert all(action_space.contains(action) for action in model.predict(env.reset())[0])
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_features_of_states_and_actions(n_envs: int) -> None:
+    """The seed's agent: four weights, and the sign of their product with the state."""
+    phi = {"phi": lambda states, action: states * (2 * action - 1)}
+    env = make_vec_env("CartPole-v1", n_envs)
+    model = RandomWeightSearch(
+        "LinearSoftmaxPolicy", env, reward_threshold=195, n_confirmation_episodes=20, policy_kwargs=phi, seed=0
+    ).learn(100_000)
+    assert model.solved
+    assert [weights.shape for weights in model.best_weights] == [(1, 4)]
+    assert evaluate_policy(model, make_vec_env("CartPole-v1", 10, seed=77), n_eval_episodes=20)[0] >= 0.9 * 195
 
 
 @pytest.mark.parametrize("n_envs", [1, 3])
@@ -580,7 +618,7 @@ def test_nothing_is_logged_twice_and_no_score_that_there_is_not(tmp_path: pathli
         ({"weight_scale": np.nan}, "weight_scale"),
         ({"reward_threshold": np.nan}, "reward_threshold"),
         ({"device": "cuda"}, "device"),
-        ({"policy": "CnnPolicy"}, "CnnPolicy.*LinearSoftmaxPolicy, MlpPolicy"),
+        ({"policy": "CnnPolicy"}, "CnnPolicy.*LinearSoftmaxPolicy, LinearGaussianPolicy, MlpPolicy"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, Any], named: str) -> None:
@@ -596,18 +634,13 @@ class _Spaces(gym.Env[Any, Any]):
         self.action_space = action_space
 
 
-BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
-
-
 @pytest.mark.parametrize(
     ("policy", "observation_space", "action_space", "message"),
     [
         ("LinearSoftmaxPolicy", BOX, BOX, "MlpPolicy"),
-        ("MlpPolicy", BOX, spaces.MultiDiscrete([2, 2]), "MultiDiscrete.*REINFORCE"),
-        ("MlpPolicy", BOX, spaces.MultiBinary(2), "MultiBinary.*REINFORCE"),
+        ("LinearGaussianPolicy", BOX, spaces.Discrete(2), "LinearSoftmaxPolicy"),
         ("LinearSoftmaxPolicy", BOX, spaces.Discrete(2, start=1), "start at 0"),
-        ("LinearSoftmaxPolicy", spaces.Dict(a=BOX, b=BOX), spaces.Discrete(2), "FlattenObservation"),
-        ("MlpPolicy", spaces.Dict(a=BOX, b=BOX), spaces.Discrete(2), "MultiInputPolicy|FlattenObservation"),
+        ("MlpPolicy", spaces.Dict(a=BOX, b=BOX), spaces.Discrete(2), "MultiInputPolicy"),
     ],
 )
 def test_spaces_that_are_not_served(

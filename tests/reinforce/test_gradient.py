@@ -1,5 +1,6 @@
 """REINFORCE's gradient, as it is when the optimizer gets it, against the exact one of small MDPs."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_reinforce import REINFORCE, EpsilonSchedule
+from sb3_reinforce import REINFORCE, EpsilonSchedule, LinearSoftmaxPolicy
+from sb3_reinforce.common.baselines import LinearBaseline
 from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, _Block
-from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, exact_estimate, exact_gradient, standard_errors_off
+from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, Toy, exact_estimate, exact_gradient, standard_errors_off
 
 N_EPISODES = 20_000
 
@@ -89,10 +91,222 @@ def test_with_a_discount_the_estimate_is_the_usual_one() -> None:
     assert standard_errors_off(estimates(model), exact_estimate(CORRIDOR, *weight_and_bias(model), gamma=0.7)).max() < 4
 
 
+class _MeanByState:
+    """A baseline of a user's own: the mean return that was seen from each state."""
+
+    def __init__(self) -> None:
+        self.sums, self.counts = np.zeros(10), np.zeros(10)
+
+    def __call__(self, observations: Any, timesteps: np.ndarray) -> np.ndarray:
+        return (self.sums / np.maximum(self.counts, 1))[observations.ravel()]
+
+    def fit(self, observations: Any, timesteps: np.ndarray, returns: np.ndarray) -> None:
+        self.sums += np.bincount(observations.ravel(), returns, minlength=10)
+        self.counts += np.bincount(observations.ravel(), minlength=10)
+
+
+ESTIMATORS = list(
+    itertools.product(["none", "leave_one_out", "time", "linear", "value", "optimal", "own"], [True, False], [True, False])
+)
+"""Baseline, reward_to_go, discount_weighting."""
+
+
+def gradients_of_one_rollout(
+    model: REINFORCE, linear: dict[bool, LinearBaseline], own: dict[bool, _MeanByState]
+) -> np.ndarray:
+    """What every estimator makes of the same rollout, in the steps of ``train``. Shape ``(n_estimators, n_parameters)``."""
+    observations = model.rollout_buffer.observations()
+    gradients = []
+    for baseline, to_go, discount_weighting in ESTIMATORS:
+        model.baseline = own[to_go] if baseline == "own" else baseline
+        model.reward_to_go, model.discount_weighting = to_go, discount_weighting
+        model._linear_baseline = linear[to_go]
+        returns = model._returns()
+        model._compute_gradient(model._weights(returns - model._baseline_values(returns, observations)))
+        gradients.append(-np.concatenate([p.grad.numpy().ravel() for p in actor(model)]))  # type: ignore[union-attr]
+    for to_go in (True, False):
+        model.reward_to_go, model._linear_baseline = to_go, linear[to_go]
+        for baseline in ("linear", own[to_go], *(["value"] if to_go else [])):
+            model.baseline = baseline  # type: ignore[assignment]
+            model._fit_baseline(observations, model._returns())
+    return np.array(gradients)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+@pytest.mark.parametrize("name", MDPS)
+def test_every_estimator_is_unbiased_for_what_it_says_it_estimates(name: str, epsilon: float) -> None:
+    mdp, gamma = MDPS[name], 0.8
+    model = make(mdp, 1, n_episodes=40, gamma=gamma, epsilon=epsilon, n_value_updates=2)
+    model.policy.optimizer.param_groups[0]["lr"] = 0.05  # only the value net is stepped here
+    _, callback = model._setup_learn(10**9)
+    linear, own = ({to_go: kind() for to_go in (True, False)} for kind in (LinearBaseline, _MeanByState))
+    before = weight_and_bias(model)
+    samples = []
+    for _ in range(N_EPISODES // 40):
+        model.collect_rollouts(model.env, callback, model.rollout_buffer)
+        samples.append(gradients_of_one_rollout(model, linear, own))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(weight_and_bias(model)[0], before[0])
+    discounted = exact_gradient(mdp, *before, epsilon=epsilon, gamma=gamma)
+    usual = exact_estimate(mdp, *before, gamma=gamma, epsilon=epsilon)
+    assert np.abs(usual - discounted).max() > 0.02, "two different things"
+    for i, (_, to_go, discount_weighting) in enumerate(ESTIMATORS):
+        exact = usual if to_go and not discount_weighting else discounted
+        assert standard_errors_off(np.array(samples)[:, i], exact).max() < 4, ESTIMATORS[i]
+
+
+def test_normalized_advantages_are_biased_as_the_docstring_says() -> None:
+    model = make(CORRIDOR, 1, baseline="leave_one_out", n_episodes=2, normalize_advantage=True)
+    exact = exact_gradient(CORRIDOR, *weight_and_bias(model))
+    mean = estimates(model, 5_000).mean(axis=0)
+    assert mean @ exact / np.linalg.norm(mean) / np.linalg.norm(exact) < 0.99, "not even its direction is right"
+
+
+def test_bootstrapping_adds_the_discounted_value_where_a_time_limit_ended_the_episode() -> None:
+    """LOOP is cut off after 5 timesteps; its value net says 10 in every state."""
+    model = make(MDPS["loop"], 2, baseline="none", n_episodes=30, gamma=0.5, bootstrap_truncated=True)
+    with th.no_grad():
+        model.policy.value_net.weight.zero_()
+        model.policy.value_net.bias.fill_(10.0)
+    _, callback = model._setup_learn(10**9)
+    model.collect_rollouts(model.env, callback, model.rollout_buffer)
+    lengths, with_values = model.rollout_buffer.lengths, model._returns()
+    numbers, observations = model.rollout_buffer.cut_off()
+    assert 0 < len(numbers) < 30
+    assert (lengths[numbers] == 5).all()
+    assert set(np.ravel(observations).tolist()) <= {0, 1, 2}
+    model.bootstrap_truncated = False
+    without = model._returns()
+    ends = np.cumsum(lengths) - 1
+    for episode in range(30):
+        for t in range(lengths[episode]):
+            row = ends[episode] - lengths[episode] + 1 + t
+            added = 10.0 * 0.5 ** (lengths[episode] - t) if episode in numbers else 0.0
+            assert with_values[row] == pytest.approx(without[row] + added)
+
+
+def test_the_entropy_bonus_makes_the_policy_more_random() -> None:
+    entropies = []
+    for ent_coef in (0.0, 100.0):
+        model = make(CORRIDOR, 1, ent_coef=ent_coef, learning_rate=0.1)
+        model.learn(1_000)
+        pi = model.policy.action_probabilities(np.arange(4))  # type: ignore[operator]
+        entropies.append(float(-(pi * pi.log()).sum(dim=1).mean()))
+    assert entropies[1] > entropies[0] + 0.1
+    assert entropies[1] > 0.65, "close to log 2, uniform"
+
+
+@pytest.mark.parametrize("policy", ["LinearSoftmaxPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("baseline", ["none", "time", "optimal"])
+def test_the_gradient_is_the_mean_of_the_episodes_own(policy: str, baseline: str) -> None:
+    model = REINFORCE(policy, "CartPole-v1", n_episodes=5, baseline=baseline, epsilon=0.1, seed=1)
+    _, callback = model._setup_learn(10**9)
+    model.collect_rollouts(model.env, callback, model.rollout_buffer)
+    returns = model._returns()
+    weights = model._weights(returns - model._baseline_values(returns, None))
+    model._compute_gradient(weights)
+    gradient = -np.concatenate([p.grad.numpy().ravel() for p in model._actor_parameters()])
+    episodes = model._episode_gradients(weights)
+    assert episodes.shape == (5, len(gradient))
+    np.testing.assert_allclose(episodes.mean(axis=0), gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_natural_step_is_the_inverse_fisher_matrix_times_the_gradient() -> None:
+    model = make(CORRIDOR, 1, n_episodes=10, learning_rate=1e-3, natural_gradient=True, damping=0.0, target_kl=1e6)
+    assert isinstance(model.policy, LinearSoftmaxPolicy)
+    model.damping = 1e-6
+    _, callback = model._setup_learn(10**9)
+    model.collect_rollouts(model.env, callback, model.rollout_buffer)
+    observations = model.rollout_buffer.observations()
+    before = np.concatenate([p.detach().numpy().ravel() for p in actor(model)])
+    pi = model.policy.action_probabilities(observations).double().numpy()
+    fisher = np.zeros((len(before), len(before)))
+    for action in range(2):
+        score = model.policy.score(observations, np.full(len(pi), action)).double().numpy()
+        fisher += (score * pi[:, [action]]).T @ score
+    model.train()
+    gradient = -np.concatenate([p.grad.numpy().ravel() for p in actor(model)]).astype(np.float64)  # type: ignore[union-attr]
+    step = np.concatenate([p.detach().numpy().ravel() for p in actor(model)]) - before
+    np.testing.assert_allclose(fisher @ step, 1e-3 * 10 * gradient, rtol=0.02, atol=1e-3 * np.abs(gradient).max())
+
+
 def test_the_mean_baseline_is_biased_as_its_docstring_says() -> None:
     model = make(CORRIDOR, 1, baseline="mean", n_episodes=2)
     exact = exact_gradient(CORRIDOR, *weight_and_bias(model))
-    assert standard_errors_off(estimates(model), exact).max() > 4
+    assert standard_errors_off(estimates(model, 8_000), exact).max() > 4
+
+
+class _Continuous(TabularEnv):
+    """
+    One action an episode, in one of two states; the reward is a polynomial of the action that got through the bounds,
+    and noise.
+    """
+
+    BEST = np.array([0.8, -0.5])
+
+    def __init__(self, bound: float) -> None:
+        super().__init__(CORRIDOR)
+        self.observation_space = spaces.Discrete(2)  # type: ignore[assignment]
+        self.action_space = spaces.Box(-bound, bound, (1,))  # type: ignore[assignment]
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        self.state = int(self.np_random.integers(2))
+        return self.state, {}
+
+    @classmethod
+    def expected_reward(cls, state: int, action: Any) -> Any:
+        return 2.0 + state - (action - cls.BEST[state]) ** 2
+
+    def step(self, action: Any) -> Any:
+        reward = self.expected_reward(self.state, float(action[0])) + self.np_random.normal()
+        return self.state, reward, True, False, {}
+
+
+def exact_gaussian_gradient(parameters: list[np.ndarray], bound: float, epsilon: float) -> np.ndarray:
+    """Of the expected reward, by integrating over actions; for an action without bounds it is known in closed form."""
+    weight, bias, log_std = (th.tensor(p, dtype=th.float64, requires_grad=True) for p in parameters)
+    z = th.linspace(-8, 8, 40_001, dtype=th.float64)
+    density = th.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
+    expected = th.zeros((), dtype=th.float64)
+    for state in range(2):
+        actions = weight[0, state] + bias[0] + log_std[0].exp() * z
+        reward = _Continuous.expected_reward(state, actions.clamp(-bound, bound))
+        expected = expected + 0.5 * (1 - epsilon) * (density * reward).sum()  # to explore depends on no parameter
+    return np.concatenate([g.numpy().ravel() for g in th.autograd.grad(expected, [weight, bias, log_std])])
+
+
+def test_the_exact_gaussian_gradient_is_the_closed_form() -> None:
+    r"""E[-(a - c)^2] = -(mu - c)^2 - sigma^2."""
+    exact = exact_gaussian_gradient([np.array([[0.3, -0.2]]), np.array([0.3]), np.array([-0.4])], 100.0, 0.0)
+    by_mean = -2 * (np.array([0.6, 0.1]) - _Continuous.BEST) / 2
+    np.testing.assert_allclose(exact, [*by_mean, by_mean.sum(), -2 * np.exp(-0.8)], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bound", "epsilon", "baseline", "n_envs"),
+    [(100.0, 0.0, "none", 1), (100.0, 0.0, "time", 4), (0.9, 0.0, "leave_one_out", 4), (0.9, 0.3, "leave_one_out", 4)],
+)
+def test_the_gaussian_estimate_is_unbiased(bound: float, epsilon: float, baseline: str, n_envs: int) -> None:
+    """Actions that the bounds clip, and those that are explored by epsilon, included."""
+    env = make_vec_env(lambda: _Continuous(bound), n_envs=n_envs, seed=0)
+    model = REINFORCE(
+        "LinearGaussianPolicy",
+        env,
+        learning_rate=0.0,
+        n_episodes=10,
+        baseline=baseline,
+        normalize_advantage=False,
+        epsilon=epsilon,
+        seed=0,
+    )
+    with th.no_grad():
+        for parameter, values in zip(actor(model), ([[0.3, -0.2]], [0.3], [-0.4]), strict=True):
+            parameter[:] = th.tensor(values)
+    exact = exact_gaussian_gradient([p.detach().numpy().astype(np.float64) for p in actor(model)], bound, epsilon)
+    assert np.abs(exact).min() > 0.05
+    samples = estimates(model)
+    assert standard_errors_off(samples, exact).max() < 4
+    assert standard_errors_off(samples, 0.8 * exact).max() > 4, "it is precise enough to tell"
 
 
 class _FirstFinishedOrder(EpisodeOrder):
@@ -118,6 +332,7 @@ class _FirstFinishedBuffer(EpisodeBuffer):
         numbers = np.cumsum(self.order.lengths > 0) - 1
         self._blocks = [self._without_unfinished(block, numbers) for block in self._blocks]
         self.order.lengths = self.order.lengths[self.order.lengths > 0]
+        self._rows = []
         return super().rewards()
 
     def _without_unfinished(self, block: _Block, numbers: np.ndarray) -> _Block:
@@ -152,10 +367,17 @@ def test_one_step_goes_along_the_mean_over_episodes_of_the_sum_over_timesteps() 
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
-def test_the_closed_form_trains_as_autograd_does(epsilon: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "action_space", [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2), spaces.Box(-1, 1, (2,))]
+)
+def test_the_closed_form_trains_as_autograd_does(
+    action_space: spaces.Space, epsilon: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parameters = []
+    policy = "LinearGaussianPolicy" if isinstance(action_space, spaces.Box) else "LinearSoftmaxPolicy"
     for closed_form in (True, False):
-        model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=3, epsilon=epsilon)
+        env = make_vec_env(lambda: Toy(action_space=action_space), seed=0)
+        model = REINFORCE(policy, env, seed=3, epsilon=epsilon)
         with monkeypatch.context() as patch:
             if not closed_form:
                 patch.setattr(type(model.policy), "is_linear", False)
@@ -166,10 +388,20 @@ def test_the_closed_form_trains_as_autograd_does(epsilon: float, monkeypatch: py
 
 
 @pytest.mark.parametrize("action_space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2), spaces.Box(-1, 1, (2,))])
-def test_the_mixture_of_every_action_space_is_the_one_that_is_differentiated(action_space: spaces.Space) -> None:
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_mixture_of_every_action_space_is_the_one_that_is_differentiated(action_space: spaces.Space, linear: bool) -> None:
     """The loss of one action must be minus log beta, with beta written down from its definition."""
     env = make_vec_env(lambda: _Bandit(action_space))
-    model = REINFORCE("MlpPolicy", env, seed=0, n_episodes=2, baseline="none", normalize_advantage=False, epsilon=0.25)
+    linear_policy = "LinearGaussianPolicy" if isinstance(action_space, spaces.Box) else "LinearSoftmaxPolicy"
+    model = REINFORCE(
+        linear_policy if linear else "MlpPolicy",
+        env,
+        seed=0,
+        n_episodes=2,
+        baseline="none",
+        normalize_advantage=False,
+        epsilon=0.25,
+    )
     model._setup_learn(1)
     model._rollout_epsilon = np.full(2, 0.25)
     action = th.as_tensor(np.array([action_space.sample()], dtype=model.rollout_buffer._action_dtype))
@@ -204,7 +436,7 @@ class _Bandit(TabularEnv):
 )
 def test_with_epsilon_1_actions_are_uniform_and_nothing_is_learned(action_space: spaces.Space) -> None:
     env = make_vec_env(lambda: _Bandit(action_space))
-    policy = "LinearSoftmaxPolicy" if isinstance(action_space, spaces.Discrete) else "MlpPolicy"
+    policy = "LinearGaussianPolicy" if isinstance(action_space, spaces.Box) else "LinearSoftmaxPolicy"
     model = REINFORCE(policy, env, seed=0, epsilon=1.0, n_episodes=50)
     before = model.policy.parameters_to_vector()
     model.learn(2_000)

@@ -26,31 +26,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_reinforce import REINFORCE, EpisodeDurationCallback, EpsilonSchedule
-
-
-class Toy(gym.Env[Any, Any]):
-    """Episodes of 5 timesteps over any spaces; the reward is the action, or the mean of its parts."""
-
-    def __init__(self, observation_space: spaces.Space | None = None, action_space: spaces.Space | None = None) -> None:
-        self.observation_space = observation_space or spaces.Box(-1, 1, (2,))
-        self.action_space = action_space or spaces.Discrete(2)
-        self.render_mode = None
-        self.never_ends = False
-        self.reward: float | None = None
-        self.obs: Any = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        if seed is not None:
-            self.observation_space.seed(seed)
-        self.time = 0
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.time += 1
-        obs = self.observation_space.sample() if self.obs is None else self.obs
-        reward = float(np.mean(action)) if self.reward is None else self.reward
-        return obs, reward, self.time >= 5 and not self.never_ends, False, {}
+from tests.testbed import Toy
 
 
 def weights(model: REINFORCE) -> np.ndarray:
@@ -475,9 +451,118 @@ def test_the_value_net_is_left_alone() -> None:
     th.testing.assert_close(before, list(model.policy.value_net.parameters()))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("baseline", ["linear", "value"])
+def test_a_baseline_that_was_fitted_is_saved_and_goes_on(baseline: str, tmp_path: pathlib.Path) -> None:
+    def make() -> REINFORCE:
+        return REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", baseline=baseline, n_value_updates=5, seed=0, n_episodes=4)
+
+    model = make().learn(2_000)
+    model.save(tmp_path / "model")
+    loaded = REINFORCE.load(tmp_path / "model", env=model.get_env())
+    observations = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    values = [m._state_baseline(observations)[0](observations, np.arange(20)) for m in (model, loaded)]
+    assert np.abs(values[0]).max() > 0
+    if baseline == "value":
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+    else:
+        assert model._linear_baseline.coefficients is not None
+        np.testing.assert_array_equal(model._linear_baseline.coefficients, loaded._linear_baseline.coefficients)
+    loaded.learn(500, reset_num_timesteps=False)
+
+
+@pytest.mark.parametrize("arguments", [{"baseline": "value"}, {"bootstrap_truncated": True}, {"baseline": "linear"}])
+@pytest.mark.parametrize("policy", ["LinearSoftmaxPolicy", "MlpPolicy"])
+def test_with_a_learned_baseline_the_same_seed_gives_the_same_weights(policy: str, arguments: dict[str, Any]) -> None:
+    weights = []
+    for _ in range(2):
+        model = REINFORCE(policy, make_vec_env("CartPole-v1", 2, seed=1), seed=1, n_value_updates=3, **arguments)
+        weights.append(model.learn(1_000).policy.parameters_to_vector())
+    np.testing.assert_array_equal(*weights)
+
+
+def test_a_function_as_baseline_is_asked_and_fitted_once_a_rollout(tmp_path: pathlib.Path) -> None:
+    baseline = MeanReturn()
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", baseline=baseline, n_episodes=3, seed=0).learn(200)
+    assert baseline.calls == ["values", "fit"] * model._n_updates
+    model.save(tmp_path / "model")
+    loaded = REINFORCE.load(tmp_path / "model", env=model.get_env())
+    assert loaded.baseline.mean == baseline.mean > 0  # type: ignore[union-attr]
+
+
+class MeanReturn:
+    """A user's own baseline."""
+
+    def __init__(self) -> None:
+        self.mean, self.calls = 0.0, list[str]()
+
+    def __call__(self, observations: Any, timesteps: np.ndarray) -> np.ndarray:
+        assert observations.shape == (len(timesteps), 4)
+        assert timesteps[0] == 0
+        self.calls.append("values")
+        return np.full(len(timesteps), self.mean)
+
+    def fit(self, observations: Any, timesteps: np.ndarray, returns: np.ndarray) -> None:
+        self.calls.append("fit")
+        self.mean = float(returns.mean())
+
+
+@pytest.mark.parametrize("values", [lambda obs, t: np.zeros(3), lambda obs, t: np.full(len(t), np.nan)])
+def test_a_function_that_is_no_baseline_is_told_so_and_nothing_is_learned(values: Any) -> None:
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", baseline=values, seed=0)
+    with pytest.raises(ValueError, match=r"baseline must give a finite number for each timestep.*Nothing was learned"):
+        model.learn(100)
+    assert not model.policy.action_net.weight.any()
+
+
+def test_the_natural_gradient_solves_cartpole_in_fewer_steps() -> None:
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", natural_gradient=True, ent_coef=0.2, seed=0).learn(20_000)
+    assert evaluate_policy(model, make_vec_env("CartPole-v1", 10, seed=9), 50)[0] > 300
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", "LinearSoftmaxPolicy"])
+def test_the_natural_gradient_of_what_has_no_closed_form_is_refused(policy: str) -> None:
+    with pytest.raises(ValueError, match="natural_gradient needs the closed-form Fisher matrix"):
+        REINFORCE(policy, "CartPole-v1", natural_gradient=True, policy_kwargs={"net_arch": [4]})
+
+
+def test_what_is_logged_of_advantages_and_baseline() -> None:
+    model = REINFORCE("MlpPolicy", "CartPole-v1", baseline="value", log_gradient_snr=True, seed=0, n_episodes=4)
+    seen: dict[str, float] = {}
+
+    class Look(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:
+            seen.update(self.logger.name_to_value)
+
+    model.learn(1_000, callback=Look(), log_interval=10**6)
+    for key in (
+        "advantage_mean",
+        "advantage_std",
+        "explained_variance",
+        "value_loss",
+        "gradient_snr",
+        "grad_norm",
+        "entropy_loss",
+    ):
+        assert np.isfinite(seen[f"train/{key}"]), key
+    assert seen["train/advantage_std"] > 0
+    assert seen["train/gradient_snr"] >= -1
+    assert -np.log(2) <= seen["train/entropy_loss"] < 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"baseline": "best"}, "baseline must be one of none, .*optimal, or a function"),
+        ({"baseline": "optimal", "n_episodes": 1}, "needs the other episodes"),
+        ({"log_gradient_snr": True, "n_episodes": 1, "baseline": "none"}, "log_gradient_snr needs the spread"),
+        ({"ent_coef": np.nan}, "ent_coef must be finite"),
+        ({"vf_coef": -1.0}, "vf_coef must be at least 0"),
+        ({"n_value_updates": -1}, "n_value_updates must be at least 0"),
+        ({"target_kl": 0.0}, "target_kl must be positive"),
+        ({"damping": -1.0}, "damping must be at least 0"),
         ({"n_episodes": 0}, "n_episodes must be at least 1, but got 0"),
         ({"gamma": 1.5}, "gamma must be between 0 and 1, but got 1.5"),
         ({"baseline": "average"}, "baseline must be one of none, mean, leave_one_out.* but got 'average'"),

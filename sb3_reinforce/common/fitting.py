@@ -1,0 +1,200 @@
+"""Supervised fitting of a policy: states, and what to do there."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.preprocessing import maybe_transpose
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.common.utils import obs_as_tensor
+
+from sb3_reinforce.common.acting import action_tensor
+from sb3_reinforce.common.episode_buffer import Observations
+
+BATCH_SIZE = 64
+
+
+class FitHistory(NamedTuple):
+    """
+    How well a policy fits its examples, after each epoch.
+
+    :param loss: Mean over the examples of minus the log-probability (for Box actions, log-density) of the
+        action: the cross-entropy.
+    :param accuracy: Share of the examples, from 0 to 1, whose action is the policy's most probable one.
+        Empty for Box actions, of which none is simply right.
+    """
+
+    loss: list[float]
+    accuracy: list[float]
+
+
+class Examples(NamedTuple):
+    """
+    :param observations: Shape ``(n, *observation_shape)``, or a dict of such.
+    :param actions: Shape ``(n,)`` for Discrete actions, else ``(n, action_dim)``.
+    """
+
+    observations: Observations
+    actions: th.Tensor
+
+    def batches(self, order: np.ndarray, device: th.device) -> Iterator[tuple[PyTorchObs, th.Tensor]]:
+        """
+        :param order: The numbers of the examples. Shape ``(n,)``.
+        :param device: Where to put the tensors.
+        :return: The examples in that order, a minibatch at a time.
+        """
+        for rows in np.array_split(order, -(-len(order) // BATCH_SIZE)):
+            obs = self.observations
+            picked = {key: values[rows] for key, values in obs.items()} if isinstance(obs, dict) else obs[rows]
+            yield obs_as_tensor(picked, device), self.actions[rows].to(device)
+
+
+def fit_policy(
+    policy: ActorCriticPolicy,
+    observations: Any,
+    actions: Any,
+    n_epochs: int = 50,
+    learning_rate: float = 0.01,
+    progress_bar: bool = False,
+) -> FitHistory:
+    """
+    What :meth:`~sb3_reinforce.reinforce.policies.FittablePolicy.fit` does, for any actor-critic policy; the other
+    parameters, what is returned and what is raised are there.
+
+    :param policy: Any actor-critic policy.
+    """
+    if n_epochs < 1:
+        raise ValueError(f"n_epochs must be at least 1, but got {n_epochs}.")
+    if not 0.0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate must be positive and finite, but got {learning_rate}.")
+    examples = check_examples(policy, observations, actions)
+    _evaluate(policy, examples)  # an error that is not the fit's own comes out here
+    bar = _progress_bar(n_epochs) if progress_bar else None
+    optimizer = th.optim.Adam(policy.parameters(), lr=learning_rate)
+    history = FitHistory([], [])
+    before = copy.deepcopy(policy.state_dict())
+    try:
+        for _ in range(n_epochs):
+            _train(policy, optimizer, examples)
+            loss, accuracy = _evaluate(policy, examples)
+            if not np.isfinite(loss):
+                raise ValueError(f"The loss is {loss}.")
+            history.loss.append(loss)
+            if not isinstance(policy.action_space, spaces.Box):
+                history.accuracy.append(accuracy)
+            if bar is not None:
+                bar.set_postfix({name: values[-1] for name, values in history._asdict().items() if values}, refresh=False)
+                bar.update()
+    except Exception as error:
+        policy.load_state_dict(before)
+        if not isinstance(error, ValueError):  # of torch's distributions, whose parameters are not finite
+            raise
+        raise FloatingPointError(
+            f"The fit went out of bounds in epoch {len(history.loss) + 1}. The parameters are as they were before. Lower "
+            "learning_rate, or scale the observations."
+        ) from error
+    finally:
+        optimizer.zero_grad()
+        if bar is not None:
+            bar.close()
+    return history
+
+
+def _progress_bar(n_epochs: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError('The progress bar needs tqdm: pip install "sb3-reinforce[extra]"') from error
+    return tqdm(total=n_epochs, desc="fit", unit="epoch")
+
+
+def _train(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, examples: Examples) -> None:
+    """One epoch."""
+    policy.set_training_mode(True)
+    order = th.randperm(len(examples.actions)).numpy()
+    for obs, actions in examples.batches(order, policy.device):
+        loss = -policy.get_distribution(obs).log_prob(actions).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@th.no_grad()
+def _evaluate(policy: ActorCriticPolicy, examples: Examples) -> tuple[float, float]:
+    """Loss and accuracy."""
+    policy.set_training_mode(False)
+    n, loss, n_right = len(examples.actions), 0.0, 0
+    for obs, actions in examples.batches(np.arange(n), policy.device):
+        distribution = policy.get_distribution(obs)
+        loss -= distribution.log_prob(actions).sum().item()
+        n_right += int((distribution.mode() == actions).reshape(len(actions), -1).all(dim=1).sum())
+    return loss / n, n_right / n
+
+
+def check_examples(policy: ActorCriticPolicy, observations: Any, actions: Any) -> Examples:
+    """
+    :param policy: To whose spaces they must belong.
+    :param observations: Shape ``(n, *observation_shape)``, or a dict of such.
+    :param actions: Shape ``(n, *action_shape)``.
+    :return: The examples.
+    :raises ValueError: If they don't belong there, their numbers differ, or there are none.
+    """
+    space = policy.observation_space
+    checked: Observations
+    if isinstance(space, spaces.Dict):
+        if not isinstance(observations, dict) or set(observations) != set(space.spaces):
+            got = sorted(observations) if isinstance(observations, dict) else type(observations).__name__
+            raise ValueError(f"observations must be a dict of arrays with the keys {sorted(space.spaces)}, but got {got}.")
+        checked = {key: _check_values(f"observations[{key!r}]", observations[key], part) for key, part in space.items()}
+    else:
+        checked = _check_values("observations", observations, space)
+    labels = _check_values("actions", actions, policy.action_space)
+    for values in checked.values() if isinstance(checked, dict) else (checked,):
+        if len(values) != len(labels):
+            raise ValueError(f"There must be an action for each observation, but got {len(values)} and {len(labels)}.")
+    if isinstance(policy.action_space, spaces.Box):
+        _check_bounds(labels, policy.action_space)
+    parameter = next(policy.action_net.parameters())
+    return Examples(checked, action_tensor(labels, policy.action_space, parameter.cpu()))
+
+
+def _check_values(name: str, values: Any, space: spaces.Space) -> np.ndarray:
+    values = np.asarray(values)
+    if values.size == 0:
+        raise ValueError(f"{name} must hold at least one example, but there is none.")
+    if values.ndim == 4:
+        values = maybe_transpose(values, space)
+    if values.shape[1:] != space.shape or values.ndim == 0 or values.dtype.kind not in "biuf":
+        shape = ", ".join(str(size) for size in ("n", *space.shape))  # type: ignore[misc]
+        raise ValueError(
+            f"{name} must be numbers of shape ({shape}) for {space}, n the number of examples, but got {values.dtype} of "
+            f"shape {values.shape}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, but those of example {np.argwhere(~np.isfinite(values))[0][0]} are not.")
+    n_choices = _n_choices(space)
+    if n_choices is not None:
+        bad = (values < 0) | (values >= n_choices) | (values % 1 != 0)
+        if bad.any():
+            raise ValueError(f"{name} must be integers of {space}, but those of example {np.argwhere(bad)[0][0]} are not.")
+    return values
+
+
+def _n_choices(space: spaces.Space) -> Any:
+    """How many values a number of the space may have; None for any."""
+    if isinstance(space, spaces.Discrete):
+        return space.n
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec
+    return 2 if isinstance(space, spaces.MultiBinary) else None
+
+
+def _check_bounds(actions: np.ndarray, space: spaces.Box) -> None:
+    actions = actions.astype(space.dtype)
+    outside = (actions < space.low) | (actions > space.high)
+    if outside.any():
+        raise ValueError(f"actions must lie within {space}, but those of example {np.argwhere(outside)[0][0]} do not.")

@@ -1,0 +1,188 @@
+"""Many runs at a time: on the cores of one machine, or on a cluster, by joblib."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import joblib
+
+from sb3_reinforce.compare.plan import Run, RunName
+from sb3_reinforce.compare.run import Outcome, execute
+
+# How often a run may be under way while a worker dies before it is suspected, and has to run alone
+MAX_DEATHS = 2
+# Seconds within which a Dask worker that has died has to be back: on a busy machine the default is too short
+DASK_TIMEOUT = 300
+ANY_NUMBER = 1_000_000
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def execute_all(runs: Sequence[Run]) -> Iterator[Outcome]:
+    """
+    Execute runs on the workers of joblib's current backend; see :func:`backend`.
+
+    When a worker dies (killed, out of memory, a crash in an environment's library), loky and Ray take down all others,
+    and don't say which run it was. Those that were under way are tried again with the rest; whoever was there a second
+    time is kept back and runs alone in the end, where it can only take down itself. Dask knows, and tries again itself.
+
+    :param runs: The runs, in the order in which they are to be started.
+    :return: What has come of each, as soon as it is there.
+    """
+    waiting = {run.name: run for run in runs}
+    alone: list[Run] = []
+    deaths: Counter[RunName] = Counter()
+    while waiting:
+        under_way: dict[RunName, Run] = {}
+        try:
+            for outcome in _stream(list(waiting.values()), under_way):
+                del waiting[outcome.name]
+                yield outcome
+        except Exception:  # each backend has its own for a worker that has died
+            if not under_way:
+                raise
+            suspects = list(under_way)
+            deaths.update(suspects)
+            alone += [waiting.pop(name) for name in suspects if deaths[name] == MAX_DEATHS]
+    for run in alone:
+        try:
+            yield from _stream([run], {})
+        except Exception as error:
+            yield _died(run, error)
+
+
+def _died(run: Run, error: BaseException) -> Outcome:
+    reason = "The worker process died: it was killed, ran out of memory, or crashed."
+    return Outcome(run.name, error=f"{type(error).__name__}: {error}\n{reason}")
+
+
+def _stream(runs: Sequence[Run], under_way: dict[RunName, Run]) -> Iterator[Outcome]:
+    """Execute runs, and keep ``under_way`` up to date."""
+
+    def tasks() -> Iterator[Any]:
+        for run in runs:
+            under_way[run.name] = run
+            yield joblib.delayed(execute)(run)
+
+    # No more tasks than workers are out at a time, so that few are suspected
+    for outcome in joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")(tasks()):
+        del under_way[outcome.name]
+        yield outcome
+
+
+@contextlib.contextmanager
+def backend(name: str, n_jobs: int, address: str | None) -> Iterator[None]:
+    """
+    Make one of joblib's backends the current one.
+
+    :param name: "loky" (processes on this machine), "ray" or "dask".
+    :param n_jobs: Number of workers; -1 for one a core. A Dask cluster that is there already uses all that it has.
+    :param address: Of a Ray or Dask cluster. None to start one on this machine, which ends with the context.
+    :raises ValueError: If there is no such backend, ``n_jobs`` is neither positive nor -1, loky is given an address, or
+        Dask's workers have several threads.
+    :raises ImportError: If Ray or Dask is not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, but got '{name}'.")
+    if n_jobs < 1 and n_jobs != -1:
+        raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, but got {n_jobs}.")
+    with BACKENDS[name](n_jobs, address):
+        yield
+
+
+@contextlib.contextmanager
+def _loky(n_jobs: int, address: str | None) -> Iterator[None]:
+    if address is not None:
+        raise ValueError(f"The backend loky works on this machine, and has no address, but got '{address}'. Use ray or dask.")
+    watch: dict[str, Any] = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1, **watch):
+        yield
+
+
+def end_with_parent(parent: int) -> None:
+    """
+    Let this process end when its parent does. Workers of loky whose parent was killed would go on for nobody.
+
+    :param parent: Process id of the parent.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
+    try:
+        import ray
+        from ray.util.joblib.ray_backend import RayBackend
+    except ImportError as error:
+        raise ImportError(f'The backend ray needs Ray ({error}): pip install "sb3-reinforce[ray]"') from error
+
+    class StreamingRayBackend(RayBackend):
+        """Hands over results as they come, which Ray's pool can do; joblib takes it for one of multiprocessing."""
+
+        supports_return_generator = True
+
+    address = address or os.environ.get("RAY_ADDRESS", "local")
+    started = not ray.is_initialized()
+    if started:
+        local: dict[str, Any] = {"num_cpus": None if n_jobs == -1 else n_jobs, "include_dashboard": False}
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+    try:
+        with joblib.parallel_config(StreamingRayBackend(), n_jobs=n_jobs):
+            yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _dask(n_jobs: int, address: str | None) -> Iterator[None]:
+    try:
+        import dask
+        from distributed import Client
+        from joblib._dask import DaskDistributedBackend
+    except ImportError as error:
+        raise ImportError(f'The backend dask needs Dask ({error}): pip install "sb3-reinforce[dask]"') from error
+
+    class WatchfulDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
+        """Also hands over what there is to say of a run that has killed its workers, for which joblib would wait forever."""
+
+        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
+            ((_, (run,), _),) = func.items
+
+            def report_death(done: Any) -> None:
+                if done.exception() is not None:
+                    callback([_died(run, done.exception())])
+
+            future = super().submit(func, callback)
+            future.add_done_callback(report_death)
+            return future
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            """Dask queues what waits for a worker, and knows best how many there are."""
+            super().effective_n_jobs(n_jobs)
+            return ANY_NUMBER
+
+    local = {"n_workers": None if n_jobs == -1 else n_jobs, "threads_per_worker": 1, "dashboard_address": None}
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": DASK_TIMEOUT})
+    with patience, Client(address) if address is not None else Client(**local) as client:
+        threads = client.nthreads()
+        if any(n_threads > 1 for n_threads in threads.values()):
+            raise ValueError(
+                f"A run needs a process of its own, but workers have several threads: {threads}. Start them with: "
+                f"dask worker {address} --nworkers auto --nthreads 1"
+            )
+        with joblib.parallel_config(WatchfulDaskBackend(client=client, wait_for_workers_timeout=DASK_TIMEOUT)):
+            yield
+
+
+BACKENDS = {"loky": _loky, "ray": _ray, "dask": _dask}

@@ -1,0 +1,218 @@
+"""One run of a comparison: an algorithm trains on an environment with a seed, and is evaluated at fixed timesteps."""
+
+import argparse
+import contextlib
+import copy
+import os
+import pathlib
+import tempfile
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecEnv
+from threadpoolctl import threadpool_limits
+
+from sb3_reinforce.compare.plan import Run, RunName
+from sb3_reinforce.zoo.experiment_manager import ExperimentManager
+
+# An evaluation plays this many episodes at a time
+MAX_EVAL_ENVS = 10
+# Two runs at a time would share the global generators and standard output of their process
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has come of a run. Workers need no common disk: they hand over the files themselves."""
+
+    name: RunName
+    seconds: float = 0.0
+    """Wall-clock time, evaluations included."""
+    files: dict[str, bytes] | None = None
+    """By their path within the run's folder; None if the run has failed."""
+    error: str = ""
+    """The traceback, if it has failed."""
+
+
+def execute(run: Run) -> Outcome:
+    """
+    Train and evaluate. What comes out depends on the run alone: not on the process, nor on what ran there before.
+
+    :param run: The run.
+    :return: The files of the run, or the error in it.
+    """
+    start = time.perf_counter()
+    try:
+        with _ONE_AT_A_TIME, _one_thread(), _quiet(), _temporary_folder() as folder:
+            files = _train(run, folder)
+    except (Exception, SystemExit):  # whatever it is that an environment does, the other runs go on
+        return Outcome(run.name, error=traceback.format_exc())
+    return Outcome(run.name, time.perf_counter() - start, files)
+
+
+def check(run: Run) -> None:
+    """
+    Build all that the run needs, and train nothing.
+
+    :param run: The run.
+    :raises ValueError: If the environment, the algorithm or one of the hyperparameters is refused.
+    """
+    try:
+        with _quiet(), _temporary_folder() as folder:
+            experiment = Experiment(run, folder)
+            experiment.build()
+            experiment.close()
+    except Exception as error:  # of any kind: it is the hyperparameters that choose what is called
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{run.name.algo} can't be set up on {run.name.env} with {run.hyperparameters}: {reason}") from error
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="sb3_reinforce_", ignore_cleanup_errors=True)
+
+
+def _train(run: Run, folder: str) -> dict[str, bytes]:
+    gym.registry.setdefault(run.name.env, run.spec)
+    set_random_seed(run.name.seed)
+    experiment = Experiment(run, folder)
+    model = experiment.build()
+    try:
+        model.learn(experiment.n_timesteps, callback=experiment.callbacks)
+        experiment.save_trained_model(model)
+    finally:
+        experiment.close()
+    path = pathlib.Path(experiment.save_path)
+    files = {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    del files[f"{experiment.env_name}/command.txt"]  # that of the worker
+    return files
+
+
+class Experiment(ExperimentManager):
+    """
+    The RL Zoo's ExperimentManager, which makes environments and model of hyperparameters, for one run.
+
+    :param run: The run.
+    :param folder: Where its files go, in the layout of the RL Zoo.
+    """
+
+    def __init__(self, run: Run, folder: str) -> None:
+        env_kwargs = run.hyperparameters.get("env_kwargs")
+        # What the RL Zoo's commands read of how an agent was trained
+        args = {**run.name._asdict(), "env_kwargs": env_kwargs, "device": run.device, "eval_freq": run.eval_freq}
+        super().__init__(
+            argparse.Namespace(**args),
+            run.name.algo,
+            run.name.env,
+            folder,
+            env_kwargs=env_kwargs,
+            n_eval_episodes=run.n_eval_episodes,
+            n_eval_envs=min(run.n_eval_episodes, MAX_EVAL_ENVS),
+            seed=run.name.seed,
+            device=run.device,
+            verbose=0,
+        )
+        self.run = run
+        self.envs: list[VecEnv] = []
+
+    def build(self) -> Any:
+        """
+        :return: The model. Its environment and that of the evaluations are there as well.
+        """
+        setup = self.setup_experiment()
+        assert setup is not None
+        return setup[0]
+
+    def close(self) -> None:
+        """Close all environments."""
+        for env in self.envs:
+            env.close()
+
+    def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
+        """
+        As the RL Zoo's.
+
+        :return: The environments.
+        """
+        self.envs.append(super().create_envs(*args, **kwargs))
+        return self.envs[-1]
+
+    def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        :return: Those of the run: to be used up, and to be saved.
+        """
+        return copy.deepcopy(self.run.hyperparameters), dict(sorted(self.run.hyperparameters.items()))
+
+    def create_callbacks(self) -> None:
+        """Evaluate at the run's timesteps, on environments that have a seed of their own."""
+        eval_env = self.create_envs(self.n_eval_envs, eval_env=True)
+        eval_env.seed(int(np.random.SeedSequence((self.seed, 1)).generate_state(1)[0]))
+        self.callbacks.append(
+            EvalCallbackAtTimesteps(
+                eval_env,
+                self.run.evaluation_timesteps,
+                n_eval_episodes=self.n_eval_episodes,
+                log_path=self.save_path,
+                best_model_save_path=self.save_path,
+                deterministic=self.deterministic_eval,
+                verbose=0,
+            )
+        )
+
+
+class EvalCallbackAtTimesteps(EvalCallback):
+    """
+    SB3's EvalCallback at given timesteps, so that runs with different numbers of environments have theirs in common.
+    An evaluation takes place at the first step that reaches its timesteps, and is entered under these.
+
+    If training ends before them all, as when RandomWeightSearch has solved the environment, the final policy is
+    evaluated at those that are left.
+
+    :param eval_env: The environments to evaluate on.
+    :param timesteps: The timesteps to evaluate at, in rising order.
+    :param kwargs: As EvalCallback's.
+    """
+
+    def __init__(self, eval_env: VecEnv, timesteps: Iterable[int], **kwargs: Any) -> None:
+        super().__init__(eval_env, eval_freq=1, **kwargs)
+        self._to_come = deque(timesteps)
+
+    def _on_step(self) -> bool:
+        self._evaluate_up_to(self.model.num_timesteps)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._evaluate_up_to(np.inf)
+
+    def _evaluate_up_to(self, timesteps: float) -> None:
+        while self._to_come and self._to_come[0] <= timesteps:
+            self.num_timesteps = self._to_come.popleft()
+            super()._on_step()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Workers would get into each other's way, and sums depend on how they are divided among threads."""
+    n_threads = th.get_num_threads()
+    with threadpool_limits(1):
+        th.set_num_threads(1)
+        try:
+            yield
+        finally:
+            th.set_num_threads(n_threads)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The RL Zoo and many environments print; what they have to say of an error is in its message."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield

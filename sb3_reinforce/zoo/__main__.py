@@ -1,0 +1,71 @@
+"""``python -m sb3_reinforce.zoo``: the commands of the RL Zoo, with our algorithms among its own."""
+
+import importlib
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sb3_reinforce.zoo import import_rl_zoo3, register
+
+# Where each command is: rl_zoo3 has some as functions of the same name, and some as scripts
+FUNCTIONS = {
+    "train": "rl_zoo3.train",
+    "enjoy": "rl_zoo3.enjoy",
+    "plot_train": "rl_zoo3.plots",
+    "all_plots": "rl_zoo3.plots",
+    "plot_from_file": "rl_zoo3.plots",
+}
+SCRIPTS = {
+    "record_video": "rl_zoo3.record_video",
+    "push_to_hub": "rl_zoo3.push_to_hub",
+    "load_from_hub": "rl_zoo3.load_from_hub",
+}
+HELP = f"""usage: python -m sb3_reinforce.zoo COMMAND [options of the RL Zoo's command]
+
+The RL Zoo, with the algorithms reinforce and random_weight_search.
+
+commands: {", ".join([*FUNCTIONS, *SCRIPTS])}
+
+for example: python -m sb3_reinforce.zoo train --algo reinforce --env CartPole-v1
+and for all options of a command: python -m sb3_reinforce.zoo train --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run a command of the RL Zoo.
+
+    :param argv: The command and its arguments; by default those of the process.
+    :return: Exit status: 0, or 2 for a command that there is not, or one that needs what is not installed.
+    """
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if name not in FUNCTIONS and name not in SCRIPTS:
+        print(f"{HELP}\n\nerror: there is no command '{name}'", file=sys.stderr)
+        return 2
+    sys.argv = [f"python -m sb3_reinforce.zoo {name}", *arguments]
+    try:
+        register()
+        module = import_rl_zoo3(FUNCTIONS[name]) if name in FUNCTIONS else None
+    except ImportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if module is None:
+        _mend_huggingface_sb3()
+        runpy.run_module(SCRIPTS[name], run_name="__main__")
+    else:
+        getattr(module, name)()
+    return 0
+
+
+def _mend_huggingface_sb3() -> None:
+    """Give rl_zoo3 2.9.2 the function that huggingface_sb3 3.2 has given a private name, and another type."""
+    hub: Any = importlib.import_module("huggingface_sb3.push_to_hub")
+    if not hasattr(hub, "generate_metadata"):
+        hub.generate_metadata = lambda *args: hub._generate_metadata(*args).to_dict()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sb3_reinforce.common.natural_gradient import natural_step
+from sb3_reinforce.common.score import softmax_fisher
+
+
+def draw(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
+    """Features, logit weights (biases last), Fisher matrix and a gradient that lies in its range."""
+    generator = th.Generator().manual_seed(seed)
+    features = th.randn(40, 3, dtype=th.float64, generator=generator)
+    theta = th.randn(2 * 3 + 2, dtype=th.float64, generator=generator)
+    fisher = softmax_fisher(features, policy(features, theta)) / len(features)
+    return features, theta, fisher, fisher @ th.randn(8, dtype=th.float64, generator=generator)
+
+
+def policy(features: th.Tensor, theta: th.Tensor) -> th.Tensor:
+    return th.softmax(features @ theta[:6].view(2, 3).T + theta[6:], dim=1)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([1e-6, 1e-5, 1e-4]))
+def test_the_policy_changes_by_the_divergence_that_was_asked_for(seed: int, target_kl: float) -> None:
+    features, theta, fisher, gradient = draw(seed)
+    old, new = policy(features, theta), policy(features, theta + natural_step(gradient, fisher, 1e9, target_kl, damping=1e-9))
+    divergence = float((old * (old.log() - new.log())).sum(dim=1).mean())
+    assert divergence == pytest.approx(target_kl, rel=0.1)
+
+
+@given(st.integers(0, 2**31))
+def test_the_direction_solves_the_damped_system(seed: int) -> None:
+    _, _, fisher, gradient = draw(seed)
+    step = natural_step(gradient, fisher, 1e9, 0.01, damping=0.1)
+    back = (fisher + 0.1 * fisher.diagonal().mean() * th.eye(8, dtype=th.float64)) @ step
+    th.testing.assert_close(back / back.norm(), gradient / gradient.norm(), rtol=1e-8, atol=1e-10)
+
+
+@given(st.integers(0, 2**31), st.floats(1e-3, 1e3))
+def test_the_step_does_not_depend_on_the_scale_of_the_rewards(seed: int, scale: float) -> None:
+    _, _, fisher, gradient = draw(seed)
+    steps = [natural_step(factor * gradient, fisher, 1e9, 0.01, damping=1e-3) for factor in (1.0, scale)]
+    th.testing.assert_close(*steps, rtol=1e-6, atol=1e-9)
+
+
+def test_within_the_trust_region_the_learning_rate_says_how_far() -> None:
+    _, _, fisher, gradient = draw(0)
+    step = natural_step(gradient, fisher, 1e-6, target_kl=1.0, damping=0.1)
+    damped = fisher + 0.1 * fisher.diagonal().mean() * th.eye(8, dtype=th.float64)
+    th.testing.assert_close(damped @ step, 1e-6 * gradient, rtol=1e-6, atol=1e-15)
+
+
+def test_no_gradient_no_step() -> None:
+    assert not natural_step(th.zeros(8, dtype=th.float64), draw(0)[2], 1.0, 0.01, 1e-3).any()
+
+
+@pytest.mark.parametrize(
+    ("gradient", "fisher"),
+    [(th.full((3,), th.inf), th.eye(3)), (th.ones(3), th.full((3, 3), th.nan)), (th.ones(3), th.zeros(3, 3))],
+)
+def test_a_step_that_is_not_finite_is_refused(gradient: th.Tensor, fisher: th.Tensor) -> None:
+    with pytest.raises(FloatingPointError, match="damping"):
+        natural_step(gradient, fisher, 1.0, 0.01, 1e-3)

@@ -1,0 +1,58 @@
+"""What goes wrong, and what takes too long."""
+
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import pandas as pd
+import pytest
+
+# Workers import it, as they would a user's
+ODD_ENVS = """
+import os
+import signal
+import gymnasium as gym
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Raises(CartPoleEnv):
+    def step(self, action):
+        raise RuntimeError("the cart has left the rails")
+
+class Kills(CartPoleEnv):
+    def step(self, action):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class CanNotBeMade(CartPoleEnv):
+    def __init__(self):
+        raise OSError("no rails")
+
+for env in (Raises, Kills, CanNotBeMade):
+    gym.register(env.__name__ + "-v0", entry_point=env, max_episode_steps=20)
+"""
+
+
+@pytest.fixture
+def odd_envs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module that registers environments that go wrong, where this process and its children can import it."""
+    (tmp_path / "odd_envs.py").write_text(ODD_ENVS)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = dict(gym.registry)
+    yield
+    sys.modules.pop("odd_envs", None)
+    gym.registry.clear()
+    gym.registry.update(before)
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The report takes seconds: write none, but note what it would be of."""
+    calls: list[tuple[Any, ...]] = []
+
+    def write_report(folder: pathlib.Path, results: pd.DataFrame, thresholds: Any, details: Any) -> pathlib.Path:
+        calls.append((folder, results, thresholds, details))
+        return folder / "report.html"
+
+    monkeypatch.setattr("sb3_reinforce.compare.report.write_report", write_report)
+    return calls

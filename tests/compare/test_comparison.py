@@ -1,0 +1,238 @@
+import errno
+import pathlib
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, NoReturn
+
+import pandas as pd
+import pytest
+import yaml
+from stable_baselines3 import A2C
+
+import sb3_reinforce
+from sb3_reinforce.cli import main
+from sb3_reinforce.compare import Comparison, compare, results
+from sb3_reinforce.compare.plan import RunName
+from tests.compare.tiny import HYPERPARAMS
+
+ALGOS = list(HYPERPARAMS)
+ENVS = ["CartPole-v1", "FrozenLake-v1"]
+TINY: dict[str, Any] = {"timesteps": 200, "eval_freq": 100, "n_eval_episodes": 2, "hyperparams": HYPERPARAMS, "n_jobs": 1}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.yml").write_text(yaml.dump(HYPERPARAMS))
+    monkeypatch.chdir(tmp_path)
+
+
+def arguments(*others: str, algos: list[str] = ALGOS, envs: list[str] = ENVS, n_jobs: int = 1) -> list[str]:
+    """Of a command line that does what ``compare(algos, envs, **TINY)`` does."""
+    tiny = ["--timesteps", "200", "--eval-freq", "100", "--n-eval-episodes", "2", "--hyperparams", "own.yml"]
+    return ["compare", "--algos", *algos, "--envs", *envs, *tiny, "--n-jobs", str(n_jobs), *others]
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    capsys.readouterr()
+    assert main(list(command)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def test_from_python(no_report: list[Any], capfd: pytest.CaptureFixture[str]) -> None:
+    comparison = compare(["reinforce", "a2c"], ["CartPole-v1"], 2, folder="out", **TINY)
+    assert isinstance(comparison, Comparison)
+    assert (comparison.folder, comparison.report) == (pathlib.Path("out"), pathlib.Path("out/report.html"))
+    assert comparison.failures == {}
+    pd.testing.assert_frame_equal(pd.read_csv("out/results.csv"), comparison.results)
+    assert len(comparison.results) == 2 * 2 * 2
+    assert set(comparison.results["n_episodes"]) == {2}
+    assert len(pd.read_csv("out/times.csv")) == 4
+    ((folder, table, thresholds, details),) = no_report
+    assert folder == comparison.folder
+    assert table is comparison.results
+    assert thresholds == {"CartPole-v1": 475.0}
+    assert shlex.split(details["command"]) == sys.orig_argv
+    assert details["failures"] == []
+    assert details["hyperparameters"]["a2c"]["CartPole-v1"] == {**HYPERPARAMS["a2c"]["default"], "n_timesteps": 200}
+    assert details["versions"]["sb3-reinforce"] == sb3_reinforce.__version__
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.search(r"out: 100%.* 4/4 \[\d\d:\d\d<\d\d:\d\d", err)  # the progress, and the time left
+
+
+def test_the_command_line_and_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments("--seeds", "3", "7", algos=["reinforce", "a2c"], envs=["CartPole-v1"])) == 0
+    (folder,) = pathlib.Path("logs").iterdir()
+    assert re.fullmatch("comparison_[0-9a-f]{8}", folder.name)
+    assert f"The report: {folder}/report.html" in capsys.readouterr().out
+    assert set(pd.read_csv(folder / "results.csv")["seed"]) == {3, 7}
+    text = (folder / "report.md").read_text()
+    for said in ("reinforce", "a2c", "CartPole-v1", "n_episodes", "stable-baselines3"):
+        assert said in text
+    assert "<html" in (folder / "report.html").read_text()
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(no_report: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[int | None] = []
+    learn = A2C.learn
+
+    def interrupted(self: A2C, *args: Any, **kwargs: Any) -> A2C:
+        if len(learned) == 2:
+            raise KeyboardInterrupt
+        learned.append(self.seed)
+        return learn(self, *args, **kwargs)
+
+    monkeypatch.setattr(A2C, "learn", interrupted)
+    assert main(arguments("--seeds", "3", algos=["a2c"], envs=["CartPole-v1"])) == 130
+    assert learned == [1, 2]
+    (folder,) = pathlib.Path("logs").iterdir()
+    assert sorted(path.name for path in (folder / "a2c").iterdir()) == ["CartPole-v1_1", "CartPole-v1_2"]
+    learned.clear()
+    assert main(arguments("--seeds", "3", algos=["a2c"], envs=["CartPole-v1"])) == 0
+    assert learned == [3]
+    learned.clear()
+    assert main(arguments("--seeds", "3", algos=["a2c"], envs=["CartPole-v1"])) == 0  # nothing is left to do
+    assert learned == []
+    monkeypatch.setattr(A2C, "learn", learn)
+    assert [path for path in pathlib.Path("logs").iterdir()] == [folder]
+    once = compare(["a2c"], ["CartPole-v1"], 3, folder="once", **TINY)
+    assert (folder / "results.csv").read_bytes() == (once.folder / "results.csv").read_bytes()
+
+
+def test_killed_three_times_at_random(no_report: list[Any]) -> None:
+    rng = random.Random(2)
+    finished = pathlib.Path("killed")
+    n_before = 0
+    for n_jobs in (2, 1, 1):  # the workers lose their client
+        command = [sys.executable, "-m", "sb3_reinforce", *arguments("--seeds", "5", "--folder", "killed", n_jobs=n_jobs)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        n_finished = n_before + rng.randint(1, 8)
+        while sum(1 for _ in finished.glob("*/*/run.json")) < n_finished:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        n_before = sum(1 for _ in finished.glob("*/*/run.json"))
+        assert not (finished / "results.csv").exists()
+    assert main(arguments("--seeds", "5", "--folder", "killed")) == 0
+    compare(ALGOS, ENVS, 5, folder="whole", **TINY)
+    assert len(pd.read_csv("whole/results.csv")) == 3 * 2 * 5 * 2
+    assert pathlib.Path("killed/results.csv").read_bytes() == pathlib.Path("whole/results.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("odd_envs")
+def test_a_run_that_fails_does_not_stop_the_rest(no_report: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    command = arguments("--seeds", "2", "--folder", "out", algos=["reinforce"], envs=["odd_envs:Raises-v0", "CartPole-v1"])
+    error = error_of(capsys, *command)
+    assert (
+        "runs that have failed, and are not in the results: reinforce on Raises-v0, seed 1 (RuntimeError: the cart has "
+        in error
+    )
+    assert "reinforce on Raises-v0, seed 2" in error
+    assert "'out/failures'" in error
+    assert set(pd.read_csv("out/results.csv")["env"]) == {"CartPole-v1"}
+    assert len(pd.read_csv("out/results.csv")) == 4
+    assert "odd_envs.py" in pathlib.Path("out/failures/reinforce-Raises-v0_1.txt").read_text()
+    failure = {"algo": "reinforce", "env": "Raises-v0", "seed": 1, "error": "RuntimeError: the cart has left the rails"}
+    assert no_report[0][3]["failures"] == [failure, {**failure, "seed": 2}]
+    assert error_of(capsys, *command) == error  # tried again
+
+
+def test_when_all_have_failed(monkeypatch: pytest.MonkeyPatch, no_report: list[Any]) -> None:
+    def learn(*_: Any, **__: Any) -> NoReturn:
+        raise FloatingPointError("the gradient is not finite")
+
+    monkeypatch.setattr(A2C, "learn", learn)
+    comparison = compare(["a2c"], ["CartPole-v1"], 12, folder="out", **TINY)
+    assert comparison.report is None
+    assert comparison.results.empty
+    assert comparison.failures[RunName("a2c", "CartPole-v1", 12)] == "FloatingPointError: the gradient is not finite"
+    assert no_report == []
+
+
+def test_many_failures_are_counted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def learn(*_: Any, **__: Any) -> NoReturn:
+        raise FloatingPointError("the gradient is not finite")
+
+    monkeypatch.setattr(A2C, "learn", learn)
+    error = error_of(capsys, *arguments("--seeds", "12", algos=["a2c"], envs=["CartPole-v1"]))
+    assert "seed 10 (FloatingPointError: the gradient is not finite); and 2 more" in error
+    assert "seed 11" not in error
+
+
+def test_a_disk_that_is_full_for_a_while(
+    no_report: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = results.write_atomically
+
+    def write_to_full_disk(path: pathlib.Path, content: bytes) -> None:
+        if "CartPole-v1_2" in str(path):
+            raise OSError(errno.ENOSPC, f"Could not write '{path}': No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(results, "write_atomically", write_to_full_disk)
+    command = arguments("--seeds", "3", "--folder", "out", algos=["a2c"], envs=["CartPole-v1"])
+    error = error_of(capsys, *command)
+    assert re.search("a2c on CartPole-v1, seed 2 .OSError: .*Could not write .*: No space left on device", error)
+    assert set(pd.read_csv("out/results.csv")["seed"]) == {1, 3}
+    monkeypatch.setattr(results, "write_atomically", write)
+    assert main(command) == 0
+    assert set(pd.read_csv("out/results.csv")["seed"]) == {1, 2, 3}
+
+
+def test_a_disk_that_is_full() -> None:
+    """Every write beyond a limit fails, in the workers as well."""
+    code = f"""
+import resource, sys
+from sb3_reinforce.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+sys.exit(main({arguments("--seeds", "1", "--folder", "out", algos=["a2c"], envs=["CartPole-v1"])!r}))
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    last = process.stderr.splitlines()[-1]
+    assert re.search("a2c on CartPole-v1, seed 1 .*(File too large|write)", last)
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["--algos", "pppo"], "There is no algorithm 'pppo': did you mean ppo?"),
+        (["--envs", "CartPool-v1"], "There is no environment 'CartPool-v1'"),
+        (["--hyperparams", "wrong.yml"], "a2c can't be set up on CartPole-v1.*unexpected keyword argument 'learningrate'"),
+        (["--hyperparams", "none.yml"], "No such file or directory: 'none.yml'"),
+        (["--timesteps", "0"], "--timesteps: must be a whole number of at least 1, but got '0'"),
+        (["--seeds", "x"], "--seeds.*'x'"),
+        (["--algos"], "--algos: expected at least one argument"),
+        (["--backend", "mpi"], "backend must be one of loky, ray, dask, but got 'mpi'"),
+    ],
+)
+def test_what_can_not_be_done_is_said_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], changes: list[str], says: str
+) -> None:
+    pathlib.Path("wrong.yml").write_text("a2c: {default: {policy: MlpPolicy, learningrate: 0.1}}")
+    error = error_of(capsys, *arguments("--folder", "out", *changes, algos=["a2c"], envs=["CartPole-v1"]))
+    assert re.search(says, error)
+    assert not pathlib.Path("out/a2c").exists()
+
+
+def test_what_is_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sb3_reinforce.compare.plan", None)
+    monkeypatch.delattr("sb3_reinforce.compare.plan")
+    assert 'pip install "sb3-reinforce[compare]"' in error_of(capsys, *arguments())
+
+
+def test_the_command_line_takes_nothing_that_only_a_comparison_needs() -> None:
+    code = "import sys, sb3_reinforce.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "sb3_reinforce.compare.cli" in modules
+    assert not {"joblib", "rl_zoo3", "rliable", "sb3_contrib"} & set(modules)

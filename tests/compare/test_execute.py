@@ -1,0 +1,214 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import joblib
+import pytest
+
+from sb3_reinforce.compare import execute as executing
+from sb3_reinforce.compare.execute import MAX_DEATHS, backend, execute_all
+from sb3_reinforce.compare.plan import Plan, Run
+from sb3_reinforce.compare.results import keep, open_folder, read_results
+from sb3_reinforce.compare.run import Outcome
+from tests.compare.tiny import HYPERPARAMS, plan
+
+ENVS = ("CartPole-v1", "FrozenLake-v1")
+DIED = "The worker process died: it was killed, ran out of memory, or crashed."
+
+
+def csv_of(folder: pathlib.Path, comparison: Plan, outcomes: Sequence[Outcome]) -> str:
+    open_folder(folder, comparison)
+    for outcome in outcomes:
+        keep(folder, outcome)
+    return read_results(folder).to_csv()
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Plan:
+    return plan(tuple(HYPERPARAMS), ENVS, seeds=5)
+
+
+@pytest.fixture(scope="module")
+def expected(comparison: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The results in this process, one run after the other."""
+    with backend("loky", 1, None):
+        csv = csv_of(tmp_path_factory.mktemp("one") / "folder", comparison, list(execute_all(comparison.runs)))
+    assert csv.count("\n") == 1 + 3 * 2 * 5 * 2
+    return csv
+
+
+def errors(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    return {str(outcome.name): outcome.error.splitlines()[-1] for outcome in outcomes if outcome.files is None}
+
+
+def test_loky_and_workers_that_die(comparison: Plan, expected: str, tmp_path: pathlib.Path, odd_envs: None) -> None:
+    killer, raises = plan(envs=("odd_envs:Kills-v0", "odd_envs:Raises-v0")).runs
+    with backend("loky", 2, None):
+        outcomes = list(execute_all([killer, raises, *comparison.runs]))
+    assert errors(outcomes) == {
+        "reinforce on Kills-v0, seed 1": DIED,
+        "reinforce on Raises-v0, seed 1": "RuntimeError: the cart has left the rails",
+    }
+    assert csv_of(tmp_path / "folder", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
+
+
+def test_ray(comparison: Plan, expected: str, tmp_path: pathlib.Path) -> None:
+    ray = pytest.importorskip("ray")
+    with backend("ray", 2, None):
+        outcomes = list(execute_all(comparison.runs))
+    assert not ray.is_initialized()
+    assert csv_of(tmp_path / "folder", comparison, outcomes) == expected
+
+
+def test_dask_and_a_worker_that_dies(comparison: Plan, expected: str, tmp_path: pathlib.Path, odd_envs: None) -> None:
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    (killer,) = plan(envs=("odd_envs:Kills-v0",)).runs
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), backend("dask", 2, None):
+        outcomes = list(execute_all([*comparison.runs, killer]))
+    assert errors(outcomes) == {"reinforce on Kills-v0, seed 1": DIED}
+    assert csv_of(tmp_path / "folder", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
+
+
+def test_a_dask_cluster_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    quick = {"processes": False, "dashboard_address": None, "n_workers": 1}
+    monkeypatch.setattr(executing, "execute", lambda run: Outcome(run.name, files={}))
+    (run,) = plan().runs
+    with distributed.LocalCluster(threads_per_worker=1, **quick) as cluster:
+        with backend("dask", -1, cluster.scheduler_address):
+            (outcome,) = execute_all([run])
+        assert outcome.name == run.name
+    with distributed.LocalCluster(threads_per_worker=2, **quick) as cluster:
+        refused = pytest.raises(ValueError, match=r"several threads.*dask worker inproc.* --nthreads 1")
+        with refused, backend("dask", -1, cluster.scheduler_address):
+            pass
+
+
+ORPHANS = """
+import os, sys, time
+import joblib
+from sb3_reinforce.compare.execute import backend
+
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(1000)
+
+with backend("loky", 2, None):
+    joblib.Parallel()(joblib.delayed(work)() for _ in range(2))
+"""
+
+
+def test_workers_end_with_a_client_that_is_killed(tmp_path: pathlib.Path) -> None:
+    with open(tmp_path / "pids", "w") as pids:
+        client = subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=pids)
+    workers = until(lambda: [int(line) for line in (tmp_path / "pids").read_text().splitlines()], lambda pids: len(pids) == 2)
+    client.kill()
+    client.wait()
+    try:
+        until(lambda: [worker for worker in workers if is_running(worker)], lambda running: running == [])
+    finally:
+        for worker in filter(is_running, workers):
+            os.kill(worker, signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return " (python) Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def until(value: Callable[[], Any], is_reached: Callable[[Any], bool]) -> Any:
+    """Wait, but not for ever."""
+    for _ in range(3_000):
+        if is_reached(value()):
+            return value()
+        time.sleep(0.1)
+    raise AssertionError(f"after 300 seconds it is still {value()}")
+
+
+# Which runs are tried again, with workers that die in this process
+
+
+class DiedError(Exception):
+    pass
+
+
+class FakeParallel:
+    """Two workers at a time; with one that dies, both do."""
+
+    killers: set[int] = set()
+    log: list[list[int]] = []
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, tasks: Iterator[Any]) -> Iterator[Outcome]:
+        log: list[int] = []
+        self.log.append(log)
+        out: list[Run] = []
+        for _, (run,), _ in tasks:
+            out.append(run)
+            log.append(run.name.seed)
+            if len(out) == 2:
+                yield self.result(out)
+        while out:
+            yield self.result(out)
+
+    def result(self, out: list[Run]) -> Outcome:
+        if any(run.name.seed in self.killers for run in out):
+            raise DiedError("signal 9")
+        return Outcome(out.pop(0).name, files={})
+
+
+@pytest.mark.parametrize(
+    ("killers", "suspects"), [(set(), set()), ({1}, {1, 2}), ({4}, {4, 3}), ({1, 2}, {1, 2}), ({1, 2, 3, 4}, {1, 2, 3, 4})]
+)
+def test_only_those_that_kill_their_workers_are_lost(
+    monkeypatch: pytest.MonkeyPatch, killers: set[int], suspects: set[int]
+) -> None:
+    monkeypatch.setattr(joblib, "Parallel", FakeParallel)
+    monkeypatch.setattr(FakeParallel, "killers", killers)
+    monkeypatch.setattr(FakeParallel, "log", [])
+    outcomes = list(execute_all(plan(seeds=4).runs))
+    assert sorted(outcome.name.seed for outcome in outcomes) == [1, 2, 3, 4]
+    lost = [outcome for outcome in outcomes if outcome.files is None]
+    assert {outcome.name.seed for outcome in lost} == killers
+    assert all(outcome.error == f"DiedError: signal 9\n{DIED}" for outcome in lost)
+    assert {log[0] for log in FakeParallel.log if len(log) == 1} == suspects  # which have run alone
+    assert all(sum(seed in log for log in FakeParallel.log) == MAX_DEATHS + 1 for seed in suspects)
+
+
+def test_workers_that_can_not_be_had_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_workers(**_: Any) -> NoReturn:
+        raise TimeoutError("no worker after 300 seconds")
+
+    monkeypatch.setattr(joblib, "Parallel", no_workers)
+    with pytest.raises(TimeoutError, match="no worker"):
+        list(execute_all(plan().runs))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("mpi", -1, None), "backend must be one of loky, ray, dask, but got 'mpi'"),
+        (("loky", 0, None), "n_jobs must be at least 1, or -1 for all cores, but got 0"),
+        (("loky", -2, None), "n_jobs must be"),
+        (("loky", 2, "tcp://host:1"), "loky works on this machine.*'tcp://host:1'. Use ray or dask"),
+    ],
+)
+def test_backends_that_there_are_not(arguments: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says), backend(*arguments):
+        pass
+
+
+@pytest.mark.parametrize(("name", "module"), [("ray", "ray"), ("dask", "distributed")])
+def test_a_cluster_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, name: str, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf'pip install "sb3-reinforce\[{name}\]"'), backend(name, 2, None):
+        pass

@@ -1,0 +1,152 @@
+import json
+import pathlib
+import re
+from typing import Any
+
+import pytest
+import yaml
+from rl_zoo3 import ALGOS
+from stable_baselines3 import A2C
+
+from sb3_reinforce.compare.plan import RunName, find_environment, read_hyperparameters, versions
+from tests.compare.tiny import HYPERPARAMS, plan
+
+
+def test_every_algorithm_on_every_environment_with_every_seed() -> None:
+    runs = plan(("reinforce", "a2c"), ("CartPole-v1", "FrozenLake-v1"), [5, 3]).runs
+    names = [(algo, env, seed) for seed in (3, 5) for env in ("CartPole-v1", "FrozenLake-v1") for algo in ("reinforce", "a2c")]
+    assert [tuple(run.name) for run in runs] == names
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(3, [1, 2, 3]), ([7, 0, 7], [0, 7])])
+def test_seeds_are_counted_or_given(seeds: Any, expected: list[int]) -> None:
+    assert [run.name.seed for run in plan(seeds=seeds).runs] == expected
+
+
+def test_what_is_named_twice_runs_once() -> None:
+    assert len(plan(("a2c", "a2c"), ("CartPole-v1", "CartPole-v1")).runs) == 1
+
+
+def test_a_run_has_the_folder_that_the_zoo_would_give_it() -> None:
+    assert RunName("ppo", "ALE/Pong-v5", 3).folder == "ppo/ALE-Pong-v5_3"
+    assert str(RunName("ppo", "ALE/Pong-v5", 3)) == "ppo on ALE/Pong-v5, seed 3"
+
+
+def test_hyperparameters_that_come_with_the_zoo_and_with_us() -> None:
+    reinforce, ppo, a2c = plan(("reinforce", "ppo", "a2c"), timesteps=None, eval_freq=None, hyperparams=None).runs
+    assert reinforce.hyperparameters["policy"] == "LinearSoftmaxPolicy"
+    assert ppo.hyperparameters["n_envs"] == 8  # as rl_zoo3/hyperparams/ppo.yml has it
+    assert ppo.hyperparameters["learning_rate"] == "lin_0.001"
+    assert (ppo.hyperparameters["n_timesteps"], a2c.hyperparameters["n_timesteps"]) == (1e5, 5e5)
+
+
+def test_ones_own_hyperparameters_take_their_place() -> None:
+    own = {"ppo": {"CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": 300}}}
+    cartpole, acrobot = plan(("ppo",), ("CartPole-v1", "Acrobot-v1"), timesteps=None, hyperparams=own).runs
+    assert cartpole.hyperparameters == {"policy": "MlpPolicy", "n_timesteps": 300}
+    assert acrobot.hyperparameters["n_envs"] == 16  # the RL Zoo's
+
+
+def test_an_environment_without_an_entry_has_the_default() -> None:
+    own = {"ppo": {"default": {"policy": "Mine"}}}
+    (run,) = plan(("ppo",), hyperparams=own).runs
+    assert run.hyperparameters == {"policy": "Mine", "n_timesteps": 200}
+    assert own["ppo"]["default"] == {"policy": "Mine"}
+
+
+def test_runs_of_an_environment_are_evaluated_at_the_same_timesteps() -> None:
+    own = {"ppo": {"default": {"n_timesteps": 1000}}, "a2c": {"default": {"n_timesteps": 500.0}}}
+    ppo, a2c = plan(("ppo", "a2c"), timesteps=None, eval_freq=None, hyperparams=own).runs
+    assert list(a2c.evaluation_timesteps) == list(range(25, 501, 25))
+    assert list(ppo.evaluation_timesteps)[:20] == list(a2c.evaluation_timesteps)
+    assert ppo.evaluation_timesteps[-1] == 1000
+
+
+def test_the_last_evaluation_is_within_the_budget() -> None:
+    (run,) = plan(timesteps=250, eval_freq=100).runs
+    assert list(run.evaluation_timesteps) == [100, 200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"algos": ()}, r"algos must be a list of at least one name, but got \(\)"),
+        ({"algos": "ppo"}, "algos must be a list of at least one name, but got 'ppo'"),
+        ({"envs": []}, "envs must be a list"),
+        ({"algos": ("reinforc",)}, "no algorithm 'reinforc': did you mean reinforce?"),
+        ({"algos": ("q",)}, "no algorithm 'q': there are a2c, ars, .*random_weight_search"),
+        ({"envs": ("CartPool-v1",)}, "no environment 'CartPool-v1'.*CartPole"),
+        ({"envs": ("no_such_module:CartPole-v1",)}, "no environment 'no_such_module:CartPole-v1': No module named"),
+        ({"seeds": 0}, "seeds must be at least 1, but got 0"),
+        ({"seeds": []}, "seeds must be whole numbers"),
+        ({"seeds": [1, -1]}, r"seeds must be whole numbers from 0 to .*\[1, -1\]"),
+        ({"timesteps": 0}, "timesteps must be at least 1, but got 0"),
+        ({"eval_freq": -5}, "eval_freq must be at least 1, but got -5"),
+        ({"eval_freq": 201}, "eval_freq is 201, but there are runs of CartPole-v1 that have only 200 timesteps"),
+        ({"timesteps": None}, "reinforce for CartPole-v1 must say n_timesteps.*None.*--timesteps"),
+    ],
+)
+def test_what_can_not_be_planned(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plan(**arguments)
+
+
+def test_an_algorithm_that_somebody_has_added_to_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALGOS, "mine", A2C)
+    with pytest.raises(ValueError, match=r"no hyperparameters of mine for CartPole-v1.*--hyperparams"):
+        plan(("mine",))
+    (run,) = plan(("mine",), hyperparams={"mine": {"CartPole-v1": {"policy": "MlpPolicy"}}}).runs
+    assert run.hyperparameters["policy"] == "MlpPolicy"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("pppo: {default: {}}", "no algorithm in '.*own.yml' 'pppo': did you mean ppo"),
+        ("ppo: {CartPool-v1: {}}", "no environment under ppo in '.*' 'CartPool-v1': did you mean CartPole-v1"),
+        ("ppo: {default: 3}", "must map ppo to environments to hyperparameters, but maps it to {'default': 3}"),
+        ("ppo", "must map algorithms to environments to hyperparameters, but it is 'ppo'"),
+        ("", "must map algorithms.*None"),
+        ("ppo: {", "is not a YAML file.*line 1"),
+        ("ppo: {default: {seen: 2020-01-01}}", "hyperparameters of ppo in .* must be numbers, strings, lists and dicts"),
+    ],
+)
+def test_a_file_of_hyperparameters_that_is_wrong(tmp_path: pathlib.Path, text: str, says: str) -> None:
+    (tmp_path / "own.yml").write_text(text)
+    with pytest.raises(ValueError, match=re.compile(says, re.DOTALL)):
+        read_hyperparameters(tmp_path / "own.yml")
+
+
+def test_a_file_of_hyperparameters(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "own.yml").write_text(yaml.dump(HYPERPARAMS))
+    assert read_hyperparameters(str(tmp_path / "own.yml")) == HYPERPARAMS
+    with pytest.raises(FileNotFoundError, match=r"other\.yml"):
+        read_hyperparameters("other.yml")
+
+
+@pytest.mark.usefixtures("odd_envs")
+def test_an_environment_of_a_module_that_registers_it() -> None:
+    spec = find_environment("odd_envs:Raises-v0")
+    assert spec.id == "Raises-v0"
+    (run,) = plan(envs=("odd_envs:Raises-v0",)).runs
+    assert run.name.env == "Raises-v0"
+
+
+def test_a_plan_is_told_by_all_that_its_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan().fingerprint() == plan().fingerprint()
+    others = [plan(seeds=2), plan(("a2c",)), plan(envs=("FrozenLake-v1",)), plan(timesteps=300), plan(eval_freq=50)]
+    others.append(plan(hyperparams={"reinforce": {"default": {"policy": "MlpPolicy"}}}))
+    fingerprints = {other.fingerprint() for other in others}
+    monkeypatch.setattr("sb3_reinforce.compare.plan.versions", lambda: {**versions(), "torch": "0.1"})
+    assert len({plan().fingerprint(), *fingerprints}) == 7
+    monkeypatch.undo()
+    assert plan().fingerprint() not in fingerprints
+
+
+def test_a_plan_can_be_written_and_read() -> None:
+    written = plan(("reinforce", "a2c"), seeds=[1, 2]).as_dict()
+    assert json.loads(json.dumps(written)) == written
+    assert (written["algos"], written["envs"], written["seeds"]) == (["reinforce", "a2c"], ["CartPole-v1"], [1, 2])
+    assert written["eval_freq"] == {"CartPole-v1": 100}
+    assert written["hyperparameters"]["a2c"]["CartPole-v1"]["n_envs"] == 3
+    assert {"torch", "stable-baselines3", "sb3-reinforce", "rl_zoo3", "python"} <= set(written["versions"])
