@@ -141,7 +141,7 @@ def merge_moments(mean: th.Tensor, variance: th.Tensor, n: th.Tensor, values: th
     :param values: New ones. Shape ``(batch, n_dims)``.
     :return: Mean and variance of all ``n + batch``. Shapes ``(n_dims,)``.
     """
-    share = len(values) / (n + len(values))
+    share = len(values) / (n.to(values.dtype) + len(values))  # an integer n would make it float32
     distance = values.mean(dim=0) - mean
     spread = (1 - share) * variance + share * values.var(dim=0, unbiased=False)
     return mean + share * distance, spread + share * (1 - share) * distance**2
