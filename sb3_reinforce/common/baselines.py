@@ -57,8 +57,11 @@ class LinearBaseline:
     A rollout of a few episodes determines little, so those before it count too, each a factor ``memory``
     less than the one after it.
 
+    Each regressor's penalty is relative to its own mean square, so that the units of an observation make no difference, and
+    the cube of a long episode's time takes nothing from the others.
+
     :param memory: From 0, only the last rollout, to below 1.
-    :param regularization: Ridge penalty, relative to the mean square of the features.
+    :param regularization: Ridge penalty, above 0, relative to the mean square of each regressor.
     """
 
     def __init__(self, memory: float = 0.8, regularization: float = 1e-5) -> None:
@@ -86,8 +89,25 @@ class LinearBaseline:
         x = _regressors(observations, timesteps)
         self._squares = x.T @ x + self.memory * self._squares
         self._products = x.T @ returns + self.memory * self._products
-        ridge = self.regularization * np.trace(self._squares) / len(self._squares)
-        self.coefficients = np.linalg.lstsq(self._squares + ridge * np.eye(x.shape[1]), self._products, rcond=None)[0]
+        self.coefficients = ridge_solution(self._squares, self._products, self.regularization)
+
+
+def ridge_solution(squares: np.ndarray, products: np.ndarray, regularization: float) -> np.ndarray:
+    r"""
+    Coefficients :math:`c` that minimise :math:`|X c - y|^2 + \rho \sum_j d_j^2 c_j^2`, with the length :math:`d_j` of the
+    j-th column: ridge regression on columns brought to length 1. To rescale a column rescales its coefficient, and changes
+    no prediction. Hastie, Tibshirani and Friedman (2009), "The elements of statistical learning", section 3.4.1.
+
+    :param squares: :math:`X^\top X`. Shape ``(n_columns, n_columns)``.
+    :param products: :math:`X^\top y`. Shape ``(n_columns,)``.
+    :param regularization: :math:`\rho`, above 0.
+    :return: Shape ``(n_columns,)``; 0 for a column of zeros.
+    """
+    lengths = np.sqrt(squares.diagonal())
+    lengths[lengths == 0.0] = 1.0
+    correlations = squares / lengths / lengths[:, np.newaxis]
+    correlations.flat[:: len(lengths) + 1] += regularization
+    return np.linalg.solve(correlations, products / lengths) / lengths
 
 
 def _regressors(features: Observations, timesteps: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.utils import explained_variance
 
-from sb3_reinforce.common.baselines import LinearBaseline, ValueBaseline, clip_gradient, in_chunks
+from sb3_reinforce.common.baselines import LinearBaseline, ValueBaseline, clip_gradient, in_chunks, ridge_solution
 
 
 def slow_regressors(features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
@@ -23,7 +24,7 @@ def test_the_linear_baseline_knows_nothing_at_first() -> None:
 @given(st.integers(0, 1_000))
 def test_the_linear_baseline_is_least_squares_with_older_rollouts_counting_less(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    baseline = LinearBaseline(memory=0.5, regularization=0.0)
+    baseline = LinearBaseline(memory=0.5, regularization=1e-12)
     rollouts = [(rng.normal(size=(30, 2)), rng.integers(200, size=30), rng.normal(size=30)) for _ in range(3)]
     for rollout in rollouts:
         baseline.fit(*rollout)
@@ -42,6 +43,34 @@ def test_the_linear_baseline_fits_features_that_say_the_same_twice() -> None:
     baseline = LinearBaseline()
     baseline.fit(features, np.zeros(50), 3 * features[:, 0] + 1)
     np.testing.assert_allclose(baseline(features, np.zeros(50)), 3 * features[:, 0] + 1, atol=1e-2)
+
+
+@given(st.integers(2, 6), st.floats(1e-6, 1.0), st.lists(st.floats(-9, 9), min_size=6, max_size=6), st.integers(0, 1_000))
+def test_ridge_does_not_depend_on_the_scale_of_a_column(
+    n_columns: int, regularization: float, exponents: list[float], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y, scales = rng.normal(size=(20, n_columns)), rng.normal(size=20), 10.0 ** np.array(exponents[:n_columns])
+    x[:, 0] = 0.0  # a column that says nothing
+    coefficients = ridge_solution(x.T @ x, x.T @ y, regularization)
+    scaled = ridge_solution((x * scales).T @ (x * scales), (x * scales).T @ y, regularization)
+    np.testing.assert_allclose(scaled * scales, coefficients, rtol=1e-6, atol=1e-9)
+    assert coefficients[0] == 0.0
+    # The slow version: least squares with a row more for each column
+    penalties = np.diag(np.sqrt(regularization) * np.linalg.norm(x, axis=0))
+    slow = np.linalg.lstsq(np.vstack([x, penalties]), np.append(y, np.zeros(n_columns)), rcond=None)[0]
+    np.testing.assert_allclose(coefficients, slow, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_the_linear_baseline_learns_linear_returns_of_long_episodes(scale: float) -> None:
+    """Regressors from 1e-6 to 1e8 in size; the small ones say as much as the large."""
+    rng = np.random.default_rng(0)
+    timesteps, features = np.tile(np.arange(2_000), 4), rng.uniform(-1, 1, size=(8_000, 2))
+    returns = 3 * features[:, 0] - features[:, 1] + 0.05 * timesteps / 100
+    baseline = LinearBaseline()
+    baseline.fit(features * [1.0, scale], timesteps, returns)
+    assert explained_variance(baseline(features * [1.0, scale], timesteps), returns) > 0.999
 
 
 def make_policy() -> ActorCriticPolicy:
