@@ -22,10 +22,13 @@ def reward_to_go(rewards: np.ndarray, lengths: np.ndarray, gamma: float = 1.0) -
     :param gamma: Discount factor.
     :return: Shape ``(n_timesteps,)``, float64.
     """
-    returns = rewards.astype(np.float64)
     if gamma == 1.0:
-        following = np.cumsum(returns[::-1])[::-1]  # what follows each timestep, later episodes included
-        return following - np.repeat(following[np.cumsum(lengths) - 1] - returns[np.cumsum(lengths) - 1], lengths)
+        so_far = np.cumsum(rewards, dtype=np.float64)  # up to and with each timestep, earlier episodes included
+        returns = np.repeat(so_far[np.cumsum(lengths) - 1], lengths)
+        returns -= so_far
+        returns += rewards
+        return returns
+    returns = rewards.astype(np.float64)
     # From the episodes' ends backwards, all episodes at once, the longest first: those that
     # have a timestep this far from their end are always the first n_long of them
     longest_first = np.argsort(-lengths, kind="stable")
@@ -141,9 +144,12 @@ def time_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     :return: Shape ``(n_timesteps,)``.
     """
     times = timesteps_of(lengths)
-    n_others = np.bincount(times)[times] - 1
-    sums_of_others = np.bincount(times, weights=returns)[times] - returns
-    return np.where(n_others > 0, sums_of_others / np.maximum(n_others, 1), 0.0)
+    sums = np.bincount(times, weights=returns)
+    n_others = len(lengths) - np.searchsorted(np.sort(lengths), np.arange(len(sums)), side="right") - 1
+    values = sums[times]
+    values -= returns
+    values /= np.maximum(n_others, 1)[times]  # with no others, nothing is left to divide
+    return values
 
 
 def optimal_constants(estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def entropy_score_of_logits(log_probabilities: th.Tensor, dim: int = 1) -> th.Te
     return -probabilities * (log_probabilities + entropy)
 
 
-def softmax_fisher(features: th.Tensor, probabilities: th.Tensor) -> th.Tensor:
+def softmax_fisher(features: th.Tensor, logits: th.Tensor) -> th.Tensor:
     r"""
     Fisher information of a linear softmax policy, the covariance of its score, summed over states and with
     the expectation over actions taken exactly:
@@ -94,16 +94,20 @@ def softmax_fisher(features: th.Tensor, probabilities: th.Tensor) -> th.Tensor:
     with :math:`\tilde x = (x, 1)`. Kakade (2001), eq. 2; Peters and Schaal (2008), section 4.
 
     :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param probabilities: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
+    :param logits: Of :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
     :return: In the order of :func:`softmax_score`. Shape ``(n_parameters, n_parameters)``.
     """
-    n_features, n_actions = features.shape[1], probabilities.shape[1]
+    n_features, n_actions = features.shape[1], logits.shape[1]
+    probabilities = th.softmax(logits, dim=1)
+    # 1 - pi, added up: as a difference it would be 0, or below, for a policy that is all but deterministic
+    of_others = probabilities @ (1 - th.eye(n_actions, dtype=logits.dtype, device=logits.device))
+    variances = probabilities * of_others
     x = th.cat([features, th.ones_like(features[:, :1])], dim=1)
     expected = (probabilities.unsqueeze(2) * x.unsqueeze(1)).flatten(start_dim=1)
     fisher = -expected.T @ expected
     for action in range(n_actions):
         rows = slice(action * (n_features + 1), (action + 1) * (n_features + 1))
-        fisher[rows, rows] += expected[:, rows].T @ x
+        fisher[rows, rows] = x.T @ (x * variances[:, action : action + 1])
     is_bias = th.arange(len(fisher), device=fisher.device) % (n_features + 1) == n_features
     order = th.cat([(~is_bias).nonzero().flatten(), is_bias.nonzero().flatten()])
     return fisher[order][:, order]
@@ -174,6 +178,8 @@ def softmax_terms(logits: th.Tensor, actions: th.Tensor, sizes: Sequence[int]) -
     :param actions: Integers. Shape ``(batch, len(sizes))``.
     :param sizes: Number of choices of each part.
     """
+    if list(sizes) == [2]:
+        return _two_choice_terms(logits[1] - logits[0], actions[:, 0])
     log_probabilities = log_softmax_of_parts(logits, sizes)
     probabilities = log_probabilities.exp()
     starts = th.tensor([sum(sizes[:k]) for k in range(len(sizes))], device=actions.device)
@@ -183,6 +189,17 @@ def softmax_terms(logits: th.Tensor, actions: th.Tensor, sizes: Sequence[int]) -
         (-probabilities).scatter_add_(0, rows, th.ones_like(rows, dtype=probabilities.dtype)),
         -(probabilities * log_probabilities).sum(dim=0),
     )
+
+
+def _two_choice_terms(difference: th.Tensor, actions: th.Tensor) -> ActionTerms:
+    """
+    :func:`softmax_terms` of two choices, of which only the difference of the logits counts: half the work.
+
+    :param difference: By how much the logit of action 1 is larger. Shape ``(batch,)``.
+    :param actions: 0 or 1. Shape ``(batch,)``.
+    """
+    terms = bernoulli_terms(difference.unsqueeze(0), actions.unsqueeze(1).to(difference.dtype))
+    return terms._replace(score=th.cat([-terms.score, terms.score]))
 
 
 def entropy_score_of_parts(logits: th.Tensor, sizes: Sequence[int]) -> th.Tensor:
@@ -256,31 +273,36 @@ def entropy_score_of_gaussian(mean: th.Tensor) -> th.Tensor:
     return th.cat([th.zeros_like(mean), th.ones_like(mean)])
 
 
-def bernoulli_fisher(features: th.Tensor, probabilities: th.Tensor) -> th.Tensor:
+def bernoulli_fisher(features: th.Tensor, logits: th.Tensor) -> th.Tensor:
     r"""
     Fisher information of one linear Bernoulli-logistic unit, summed over states:
     :math:`\sum_s p(s) (1 - p(s)) \tilde x(s) \tilde x(s)^\top`, with :math:`\tilde x = (x, 1)`.
 
     :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param probabilities: :math:`p(s)`, of a 1. Shape ``(batch,)``.
+    :param logits: Of :math:`p(s)`, the probability of a 1. Shape ``(batch,)``.
     :return: Weights first, then the bias. Shape ``(n_features + 1, n_features + 1)``.
     """
     x = th.cat([features, th.ones_like(features[:, :1])], dim=1)
-    return x.T @ (x * (probabilities * (1 - probabilities)).unsqueeze(1))
+    variances = logits.sigmoid() * (-logits).sigmoid()  # 1 - p would lose its digits where p is all but 1
+    return x.T @ (x * variances.unsqueeze(1))
 
 
-def phi_fisher(phi: th.Tensor, probabilities: th.Tensor) -> th.Tensor:
+def phi_fisher(phi: th.Tensor, logits: th.Tensor) -> th.Tensor:
     r"""
     Fisher information of logits :math:`\theta^\top \phi(s, a)`: the covariance of :math:`\phi(s, \cdot)` under the policy,
     summed over states.
 
     :param phi: :math:`\phi(s, \cdot)`. Shape ``(batch, n_actions, n_features)``.
-    :param probabilities: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
+    :param logits: Of :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
     :return: Shape ``(n_features, n_features)``.
     """
-    weighted = phi * probabilities.unsqueeze(2)
-    mean = weighted.sum(dim=1)
-    return weighted.flatten(end_dim=1).T @ phi.flatten(end_dim=1) - mean.T @ mean
+    probabilities = th.softmax(logits, dim=1).unsqueeze(2)
+    # A covariance does not depend on the origin. With the most probable action there, what the others differ by stays exact
+    # however improbable they are
+    moved = phi - phi[th.arange(len(phi), device=phi.device), logits.argmax(dim=1)].unsqueeze(1)
+    mean = (probabilities * moved).sum(dim=1, keepdim=True)
+    deviations = (probabilities.sqrt() * (moved - mean)).flatten(end_dim=1)
+    return deviations.T @ deviations
 
 
 def fisher_of_parts(parts: Sequence[th.Tensor], sizes: Sequence[int], n_features: int) -> th.Tensor:

@@ -451,7 +451,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         observations = self.rollout_buffer.observations() if self._baseline_sees_observations() else None
         returns = self._returns()
         values = self._baseline_values(returns, observations)
-        weights = self._weights(returns - values)
+        advantages = returns - values
+        weights = self._weights(advantages)
         loss, entropy = self._compute_gradient(weights)
         grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
         if self.log_gradient_snr:
@@ -462,7 +463,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.logger.record("train/policy_loss", loss)
         self.logger.record("train/entropy_loss", -entropy / self.rollout_buffer.size())
         self.logger.record("train/grad_norm", grad_norm)
-        self._log_advantages(returns, values)
+        self._log_advantages(advantages, returns, values)
         if hasattr(self.policy, "log_std"):
             self.logger.record("train/std", th.exp(self.policy.log_std).mean().item())
         if observations is not None:
@@ -535,8 +536,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             weights = weights * discounts(self.rollout_buffer.lengths, self.gamma)
         return weights / self.rollout_buffer.n_episodes
 
-    def _log_advantages(self, returns: np.ndarray, values: np.ndarray) -> None:
-        advantages = returns - values
+    def _log_advantages(self, advantages: np.ndarray, returns: np.ndarray, values: np.ndarray) -> None:
         self.logger.record("train/advantage_mean", advantages.mean())
         self.logger.record("train/advantage_std", advantages.std())
         if self.baseline not in ("none", "optimal"):
