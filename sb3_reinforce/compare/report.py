@@ -314,7 +314,7 @@ def _warnings(statistics: Statistics, failures: list[dict[str, Any]]) -> list[st
         *_not_finite_warning(statistics.not_finite),
         *_seeds_warnings(statistics.n_seeds),
         *_shorter_warning(statistics.shorter),
-        *_left_out_warning(statistics.left_out),
+        *_left_out_warning(statistics),
     ]
     return ["\n>\n".join(f"> {warning}" for warning in warnings)] if warnings else []
 
@@ -364,10 +364,12 @@ def _shorter_warning(shorter: pd.DataFrame) -> list[str]:
     return [f"**Trained for fewer steps than others:** {'; '.join(groups)}. The last score of each counts as its final score."]
 
 
-def _left_out_warning(left_out: dict[str, list[int]]) -> list[str]:
-    if not left_out:
+def _left_out_warning(statistics: Statistics) -> list[str]:
+    if not statistics.left_out:
         return []
-    who = "; ".join(f"of {escape(algo)} {_join(seeds)}" for algo, seeds in left_out.items())
+    if statistics.sections[0].title != ALL_ENVIRONMENTS:
+        return ["**No numbers for all environments together:** no algorithm has a seed in every one of them."]
+    who = "; ".join(f"of {escape(algo)} {_join(seeds)}" for algo, seeds in statistics.left_out.items())
     return [
         f"**Left out of the numbers for all environments,** which need a seed in every one of them: seeds {who}. "
         "They are in the numbers for each environment."

@@ -73,7 +73,7 @@ class Statistics:
     """All that is computed from a table of evaluations, and what had to be left out of it."""
 
     sections: list[Section]
-    """All environments together if there are two or more, then each environment."""
+    """All environments together, if there are several and an algorithm has a seed in every one; then each environment."""
     ranges: pd.DataFrame
     """``env, zero, one, one_is``: which scores were set to 0 and to 1 for all environments together."""
     n_seeds: pd.DataFrame
@@ -108,7 +108,8 @@ def compute_statistics(results: pd.DataFrame, thresholds: Mapping[str, float | N
     if len(environments) > 1:
         steps, scores, left_out = scores_of_all(normalize(results, ranges))
         all_have_thresholds = all(section.threshold is not None for section in environments)
-        sections = [_section(ALL_ENVIRONMENTS, steps, scores, 1.0 if all_have_thresholds else None), *environments]
+        if scores:  # else no algorithm has a seed in every environment
+            sections = [_section(ALL_ENVIRONMENTS, steps, scores, 1.0 if all_have_thresholds else None), *environments]
     return Statistics(sections, ranges, _n_seeds(results), not_finite, _shorter(results), left_out)
 
 

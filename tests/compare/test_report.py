@@ -20,7 +20,9 @@ from sb3_reinforce.compare.report import escape, interval, steps, table, write_r
 from sb3_reinforce.compare.statistics import Section, Statistics, compute_statistics
 from tests.compare.tables import comparison, evaluations
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
+)
 NASTY = "<script>alert('&amp;')</script> [a](b) `c` *d* _e_ ~~f~~ | \\ \"g\" a_b_c"
 DETAILS: dict[str, Any] = {
     "command": "python -m sb3_reinforce compare --algos good bad",
@@ -278,6 +280,17 @@ def test_runs_that_failed_diverged_or_were_shorter_are_said() -> None:
     assert "**Scores that are not finite.** Left out of every number: bad in E-v0, seed 3." in text
     fewer_steps = "2 runs of good in E-v0 (the shortest for 10 of 40 timesteps)."
     assert f"**Trained for fewer steps than others:** {fewer_steps}" in text
+
+
+def test_no_algorithm_has_a_seed_in_every_environment(tmp_path: pathlib.Path) -> None:
+    write_report(tmp_path, pd.concat([comparison(["a"], ["E-v0"]), comparison(["b"], ["F-v0"])]), {}, DETAILS)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "No numbers for all environments together: no algorithm has a seed in every one of them." in page.text
+    assert "Left out of the numbers" not in page.text
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "learning" in str(attributes["alt"])] == [
+        "E-v0: learning curves",
+        "F-v0: learning curves",
+    ]
 
 
 def test_no_run_finished(tmp_path: pathlib.Path) -> None:

@@ -349,6 +349,13 @@ def test_what_is_missing_is_counted() -> None:
     assert computed.left_out == {"b": [0, 1, 2, 3, 4]}
 
 
+def test_without_a_seed_in_every_environment_each_is_by_itself() -> None:
+    results = pd.concat([comparison(["a"], ["E-v0"]), comparison(["b"], ["F-v0"])])
+    computed = compute_statistics(results, {})
+    assert [section.title for section in computed.sections] == ["E-v0", "F-v0"]
+    assert set(computed.left_out) == {"a", "b"}
+
+
 def test_no_run_at_all() -> None:
     computed = compute_statistics(comparison().iloc[:0], {})
     assert computed.sections == []
