@@ -401,15 +401,17 @@ class LinearSoftmaxPolicy(LinearPolicy):
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
         :return: Float64, in the order of :meth:`score`. Shape ``(n_parameters, n_parameters)``.
         """
-        latent, probabilities = self._latent(obs).double(), self.action_probabilities(obs).double()
+        latent = self._latent(obs).double()
         if isinstance(self.action_net, PhiNet):
-            return phi_fisher(latent.unflatten(1, (-1, self.action_net.in_features)), probabilities)
+            phi = latent.unflatten(1, (-1, self.action_net.in_features))
+            return phi_fisher(phi, phi @ self.action_net.weight[0].double())
+        logits = latent @ self.action_net.weight.T.double() + self.action_net.bias.double()
         if isinstance(self.action_space, spaces.MultiBinary):
-            sizes = [1] * probabilities.shape[1]
-            parts = [bernoulli_fisher(latent, bit) for bit in probabilities.unbind(dim=1)]
+            sizes = [1] * logits.shape[1]
+            parts = [bernoulli_fisher(latent, bit) for bit in logits.unbind(dim=1)]
         else:
             sizes = self._sizes()
-            parts = [softmax_fisher(latent, part) for part in probabilities.split(sizes, dim=1)]
+            parts = [softmax_fisher(latent, part) for part in logits.split(sizes, dim=1)]
         return fisher_of_parts(parts, sizes, latent.shape[1])
 
 

@@ -12,12 +12,16 @@ def draw(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
     generator = th.Generator().manual_seed(seed)
     features = th.randn(40, 3, dtype=th.float64, generator=generator)
     theta = th.randn(2 * 3 + 2, dtype=th.float64, generator=generator)
-    fisher = softmax_fisher(features, policy(features, theta)) / len(features)
+    fisher = softmax_fisher(features, logits(features, theta)) / len(features)
     return features, theta, fisher, fisher @ th.randn(8, dtype=th.float64, generator=generator)
 
 
+def logits(features: th.Tensor, theta: th.Tensor) -> th.Tensor:
+    return features @ theta[:6].view(2, 3).T + theta[6:]
+
+
 def policy(features: th.Tensor, theta: th.Tensor) -> th.Tensor:
-    return th.softmax(features @ theta[:6].view(2, 3).T + theta[6:], dim=1)
+    return th.softmax(logits(features, theta), dim=1)
 
 
 @given(st.integers(0, 2**31), st.sampled_from([1e-6, 1e-5, 1e-4]))
@@ -41,6 +45,15 @@ def test_the_step_does_not_depend_on_the_scale_of_the_rewards(seed: int, scale: 
     _, _, fisher, gradient = draw(seed)
     steps = [natural_step(factor * gradient, fisher, 1e9, 0.01, damping=1e-3) for factor in (1.0, scale)]
     th.testing.assert_close(*steps, rtol=1e-6, atol=1e-9)
+
+
+@given(st.integers(0, 2**31), st.floats(1.0, 30.0))
+def test_a_policy_that_is_all_but_deterministic_has_a_step(seed: int, scale: float) -> None:
+    features, theta, _, _ = draw(seed)
+    fisher = softmax_fisher(features, logits(features, scale * theta)) / len(features)
+    gradient = fisher @ th.randn(8, dtype=th.float64, generator=th.Generator().manual_seed(seed))
+    step = natural_step(gradient, fisher, 1e9, target_kl=0.01, damping=1e-3)
+    assert 0 < step @ fisher @ step <= 2 * 0.01 * (1 + 1e-6)
 
 
 def test_within_the_trust_region_the_learning_rate_says_how_far() -> None:

@@ -149,6 +149,19 @@ def test_fisher_is_the_covariance_of_the_score_over_all_actions(kind: str) -> No
     assert relative_error(policy.fisher(obs), expected) < 1e-8
 
 
+@pytest.mark.parametrize("kind", ["discrete", "phi", "multi_discrete", "multi_binary"])
+def test_fisher_of_a_float32_policy_that_is_all_but_deterministic_keeps_its_digits(kind: str) -> None:
+    policy, obs = make_kind(kind), th.randn(1, 3)
+    with th.no_grad():
+        for parameter in policy.actor_parameters():
+            parameter *= 60
+    fisher = policy.float().fisher(obs)
+    eigenvalues = th.linalg.eigvalsh(fisher)
+    assert 0 < eigenvalues[-1] < 1e-6
+    assert eigenvalues[0] > -1e-12 * eigenvalues[-1]
+    assert relative_error(fisher, policy.double().fisher(obs)) < 1e-8
+
+
 def test_score_takes_arrays_and_tensors_and_action_columns() -> None:
     policy = make()
     obs, actions = np.ones((2, 3), np.float32), np.array([1, 2])
