@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_reinforce.version import __version__
 from sb3_reinforce.zoo import ALGORITHMS, register
@@ -58,6 +59,8 @@ class Run:
     name: RunName
     spec: EnvSpec
     """Travels with the run, so that a worker need not have registered the environment."""
+    algorithm: type[BaseAlgorithm]
+    """Travels, too: the RL Zoo of a worker need not know one that was added here."""
     hyperparameters: Hyperparameters
     """As the RL Zoo's YAML files have them, ``n_timesteps`` included."""
     eval_freq: int
@@ -152,7 +155,7 @@ def make_plan(
             raise ValueError(f"eval_freq is {freq}, but there are runs of {spec.id} that have only {smallest} timesteps.")
         for algo, setting in settings.items():
             for seed in _check_seeds(seeds):
-                runs.append(Run(RunName(algo, spec.id, seed), spec, setting, freq, n_eval_episodes, device))
+                runs.append(Run(RunName(algo, spec.id, seed), spec, ALGOS[algo], setting, freq, n_eval_episodes, device))
     # By seeds first, so that the time left can be told early, and what is there when it is stopped is balanced
     runs.sort(key=lambda run: run.name.seed)
     return Plan(runs)

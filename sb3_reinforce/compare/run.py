@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch as th
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
@@ -82,7 +83,8 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _train(run: Run, folder: str) -> dict[str, bytes]:
-    gym.registry.setdefault(run.name.env, run.spec)
+    gym.registry[run.name.env] = run.spec  # a worker of a cluster may have an older one
+    ALGOS[run.name.algo] = run.algorithm
     set_random_seed(run.name.seed)
     experiment = Experiment(run, folder)
     model = experiment.build()

@@ -1,5 +1,7 @@
+import dataclasses
 import io
 import pathlib
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -10,7 +12,8 @@ import torch as th
 import yaml
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3 import A2C
+from rl_zoo3 import ALGOS
+from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.env_util import make_vec_env
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -197,6 +200,24 @@ def test_an_environment_that_the_worker_has_not_registered() -> None:
         assert evaluations(execute(run))["results"].max() <= 9
     finally:
         gym.registry.pop("Elsewhere-v0", None)
+
+
+class Mine(A2C):
+    """An algorithm of a user's own."""
+
+
+def test_an_algorithm_that_the_zoo_of_the_worker_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALGOS, "mine", Mine)
+    run = tiny_run("mine", hyperparams={"mine": HYPERPARAMS["a2c"]})
+    del ALGOS["mine"]
+    assert evaluations(execute(pickle.loads(pickle.dumps(run))))["timesteps"].tolist() == [100, 200]
+
+
+def test_what_an_earlier_run_has_left_in_the_worker_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, spec = tiny_run("a2c"), gym.spec("CartPole-v1")
+    monkeypatch.setitem(gym.registry, "CartPole-v1", dataclasses.replace(spec, max_episode_steps=3))
+    monkeypatch.setitem(ALGOS, "a2c", DQN)
+    assert evaluations(execute(run))["results"].max() > 3
 
 
 @pytest.mark.parametrize(
