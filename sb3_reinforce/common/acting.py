@@ -174,11 +174,6 @@ def logistic(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.log(uniform / (1 - uniform))
 
 
-def _second_less_first(layer: DenseLayer) -> DenseLayer:
-    """A last layer of two outputs, made to give their difference: half the work, and no axis to go along."""
-    return DenseLayer(layer.weight[:, 1] - layer.weight[:, 0], layer.bias[1] - layer.bias[0], None)
-
-
 def greedy_choice(action_space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
     """
     :param action_space: Discrete, MultiDiscrete or MultiBinary.
@@ -207,27 +202,29 @@ def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator
     layers, features, space = dense_layers(policy), feature_function(policy), policy.action_space
     if layers is None or policy.use_sde:
         return None
-    if isinstance(space, spaces.Discrete) and len(layers[-1].bias) == 2:
-        differences = _outputs(features, [*layers[:-1], _second_less_first(layers[-1])])
-        noise = in_bulk(partial(logistic, rng), (n_envs,))
-        return lambda obs: (differences(obs) > next(noise)).astype(np.int64)
-    outputs = _outputs(features, layers)
-    shape = (n_envs, int(space.n) if isinstance(space, spaces.Discrete) else len(layers[-1].bias))
+    *hidden, (weight, bias, _) = layers
+    if type(policy.action_net) is PhiNet:
+        weight = weight[:, 0]  # one number for each action, and no axis of one
+    latent = partial(_forward, hidden, features) if hidden else features
+
+    # The last layer's bias comes with the noise, which is made many at a time
+    if isinstance(space, spaces.Discrete) and weight.shape[1:] == (2,):
+        weight, bias = weight[:, 1] - weight[:, 0], bias[1] - bias[0]
+        thresholds = in_bulk(lambda shape: logistic(rng, shape) - bias, (n_envs,))
+        return lambda obs: (latent(obs).dot(weight) > next(thresholds)).astype(np.int64)
     if isinstance(space, spaces.Box):
-        noise = in_bulk(lambda shape: rng.standard_normal(shape, dtype=np.float32), shape)
         std = policy.log_std.detach().exp().numpy()
-        return lambda obs: outputs(obs) + std * next(noise)
+        noise = in_bulk(lambda shape: bias + std * rng.standard_normal(shape, dtype=np.float32), (n_envs, len(bias)))
+        return lambda obs: latent(obs).dot(weight) + next(noise)
+    draw = logistic if isinstance(space, spaces.MultiBinary) else gumbel
+    n_outputs = int(space.n) if isinstance(space, spaces.Discrete) else len(bias)
+    noise = in_bulk(lambda shape: bias + draw(rng, shape), (n_envs, n_outputs))
     choose = greedy_choice(space)
-    noise = in_bulk(partial(logistic if isinstance(space, spaces.MultiBinary) else gumbel, rng), shape)
-    return lambda obs: choose(outputs(obs) + next(noise))
+    return lambda obs: choose(latent(obs).dot(weight) + next(noise))
 
 
-def _outputs(features: Callable[[Observations], np.ndarray], layers: list[DenseLayer]) -> Callable[[Observations], np.ndarray]:
-    """From observations to what the last layer gives."""
-    weight, bias, _ = layers[0]
-    if len(layers) > 1 or weight.shape[1:] == (1,):  # a single output, for each action perhaps
-        return lambda obs: dense_forward(layers, features(obs))
-    return lambda obs: features(obs).dot(weight) + bias
+def _forward(layers: list[DenseLayer], features: Callable[[Observations], np.ndarray], obs: Observations) -> np.ndarray:
+    return dense_forward(layers, features(obs))
 
 
 def action_tensor(actions: np.ndarray | th.Tensor, action_space: spaces.Space, like: th.Tensor) -> th.Tensor:

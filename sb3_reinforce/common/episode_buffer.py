@@ -13,6 +13,7 @@ Observations = np.ndarray | dict[str, np.ndarray]
 
 _BLOCK_BYTES = 1 << 20
 _BLOCK_MAX_ROWS = 8192
+_FIRST_BLOCK_ROWS = 256
 
 
 class EpisodeBatch(NamedTuple):
@@ -42,6 +43,23 @@ class _Block(NamedTuple):
     timesteps: np.ndarray
 
 
+class _Stretch(NamedTuple):
+    """Steps, one after the other, in which the same episodes were played."""
+
+    first_row: int
+    episodes: np.ndarray
+    starts: np.ndarray
+    first_step: int
+
+    def labels(self, next_row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Episode and timestep of each of its rows, the last of which is before ``next_row``."""
+        n_steps = (next_row - self.first_row) // max(len(self.episodes), 1)
+        if n_steps == 1:
+            return self.episodes, self.first_step - self.starts
+        steps = np.arange(self.first_step, self.first_step + n_steps, dtype=np.int32)
+        return np.tile(self.episodes, n_steps), np.subtract.outer(steps, self.starts).ravel()
+
+
 def _concatenate(parts: list[Any]) -> Any:
     """Arrays, or dicts of arrays, one after the other."""
     if isinstance(parts[0], dict):
@@ -58,6 +76,22 @@ def take_rows(observations: Observations, rows: np.ndarray | slice) -> Observati
     if isinstance(observations, dict):
         return {key: values[rows] for key, values in observations.items()}
     return observations[rows]
+
+
+def _empty_like(observations: Observations, n_rows: int) -> Observations:
+    """Room for so many observations of the same shapes and types."""
+    if isinstance(observations, dict):
+        return {key: np.empty((n_rows, *values.shape[1:]), values.dtype) for key, values in observations.items()}
+    return np.empty((n_rows, *observations.shape[1:]), observations.dtype)
+
+
+def _put(observations: Observations, rows: slice, values: Observations) -> None:
+    if isinstance(observations, dict):
+        assert isinstance(values, dict)
+        for key, array in observations.items():
+            array[rows] = values[key]
+    else:
+        observations[rows] = values
 
 
 def _stack(rows: list[Any]) -> Any:
@@ -153,8 +187,8 @@ class EpisodeBuffer(BaseBuffer):
 
     :class:`EpisodeOrder` says which environment plays which; what idle ones do is not stored.
 
-    Steps are kept as they came and joined into blocks of about 1 MiB, so that a rollout of unknown
-    length is never copied to make room. The numbers of a timestep (rewards, returns,
+    Steps are written into blocks of up to 1 MiB, so that a rollout of unknown length is never copied to make
+    room, and takes little more of it than its arrays need. The numbers of a timestep (rewards, returns,
     advantages) are handed out and taken back *in episode order*: all of the first
     episode's timesteps, then all of the second's.
 
@@ -196,13 +230,11 @@ class EpisodeBuffer(BaseBuffer):
         self._blocks: list[_Block] = []
         self._rows: list[np.ndarray] = []
         """Where the timesteps of each block stand in episode order; empty until the rollout is complete."""
-        self._forget_steps()
+        self._open: _Block | None = None
+        self._n_rows, self._n_rows_closed = 0, 0
+        self._stretches: list[_Stretch] = []
         self._cut_off: dict[int, Any] = {}
         self.order = EpisodeOrder(self.n_episodes, self.n_envs)
-
-    def _forget_steps(self) -> None:
-        self._steps: list[tuple[Any, ...]] = []
-        self._n_rows_of_steps = 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -229,29 +261,41 @@ class EpisodeBuffer(BaseBuffer):
         if n < self.n_envs:
             obs = take_rows(obs, envs)
             actions, rewards = actions[envs], rewards[envs]
-        else:  # environments may write their next step into the same arrays
-            obs = {key: values.copy() for key, values in obs.items()} if isinstance(obs, dict) else obs.copy()
-            rewards = rewards.copy()
-        self._steps.append((obs, actions, rewards, episodes, starts, order.n_steps))
+        block = self._open
+        if block is None or self._n_rows + n > len(block.rewards):
+            block = self._open_block(obs, n)
+        first, self._n_rows = self._n_rows, self._n_rows + n
+        rows = slice(first, self._n_rows)
+        _put(block.observations, rows, obs)
+        block.actions[rows] = actions
+        block.rewards[rows] = rewards
+        stretches = self._stretches
+        if not stretches or stretches[-1].episodes is not episodes or stretches[-1].starts is not starts:
+            stretches.append(_Stretch(first, episodes, starts, order.n_steps))
         order.n_steps += 1
-        self._n_rows_of_steps += n
-        if self._n_rows_of_steps >= self._rows_per_block:
-            self._join_steps()
 
-    def _join_steps(self) -> None:
-        """Make a block of the steps so far."""
-        if self._n_rows_of_steps == 0:
+    def _open_block(self, obs: Observations, n_rows: int) -> _Block:
+        """Room for the next steps, at least ``n_rows``: as much again as there is, up to a whole block."""
+        self._close_block()
+        n_rows = max(n_rows, min(self._rows_per_block, max(self._n_rows_closed, _FIRST_BLOCK_ROWS)))
+        actions = np.empty((n_rows, *self._action_shape), self._action_dtype)
+        numbers = np.empty(0, np.int32)  # of episodes and timesteps; known when the block is closed
+        self._open = _Block(_empty_like(obs, n_rows), actions, np.empty(n_rows, np.float32), numbers, numbers)
+        return self._open
+
+    def _close_block(self) -> None:
+        """Put the open block to the others."""
+        if self._open is None or self._n_rows == 0:
             return
-        obs, actions, rewards, episodes, starts, numbers = zip(*self._steps, strict=True)
-        counts = [len(step) for step in starts]
-        block = _Block(
-            _concatenate(list(obs)),
-            np.concatenate(actions).astype(self._action_dtype, copy=False).reshape(-1, *self._action_shape),
-            np.concatenate(rewards).astype(np.float32, copy=False),
-            np.concatenate(episodes),
-            np.repeat(np.array(numbers, dtype=np.int32), counts) - np.concatenate(starts),
-        )
-        self._forget_steps()
+        rows = slice(self._n_rows)
+        next_rows = [stretch.first_row for stretch in self._stretches[1:]] + [self._n_rows]
+        labels = [stretch.labels(row) for stretch, row in zip(self._stretches, next_rows, strict=True)]
+        episodes, timesteps = (np.concatenate(part) for part in zip(*labels, strict=True))
+        observations, actions, rewards = self._open[:3]
+        block = _Block(take_rows(observations, rows), actions[rows], rewards[rows], episodes, timesteps)
+        self._open = None
+        self._n_rows, self._n_rows_closed = 0, self._n_rows_closed + self._n_rows
+        self._stretches = []
         _check_finite(block)
         self._blocks.append(block)
 
@@ -270,14 +314,14 @@ class EpisodeBuffer(BaseBuffer):
 
     def size(self) -> int:
         """:return: Timesteps stored so far."""
-        return sum(len(block.rewards) for block in self._blocks) + self._n_rows_of_steps
+        return self._n_rows_closed + self._n_rows
 
     def _require_complete(self) -> None:
         if not self.order.complete:
             raise RuntimeError(
                 f"The rollout has {self.order.n_ended} of its {self.n_episodes} episodes: it must be complete first."
             )
-        self._join_steps()
+        self._close_block()
         if len(self._rows) < len(self._blocks):
             starts = np.cumsum(self.lengths) - self.lengths
             self._rows = [starts[block.episodes] + block.timesteps for block in self._blocks]
