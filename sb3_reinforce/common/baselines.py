@@ -139,21 +139,12 @@ class ValueBaseline:
     weights. The optimizer is the policy's.
 
     :param policy: Any actor-critic policy.
-    :param vf_coef: What the loss is multiplied by.
-    :param n_updates: Gradient steps of each :meth:`fit`, each on 512 timesteps or as many as there are.
-    :param max_grad_norm: The maximum norm of a gradient; None for no clipping.
     :param rng: Draws the timesteps.
     """
 
-    def __init__(
-        self, policy: ActorCriticPolicy, vf_coef: float, n_updates: int, max_grad_norm: float | None, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, policy: ActorCriticPolicy, rng: np.random.Generator) -> None:
         self.policy = policy
-        self.vf_coef = vf_coef
-        self.n_updates = n_updates
-        self.max_grad_norm = max_grad_norm
         self.rng = rng
-        self.last_loss = 0.0
 
     def __call__(self, observations: Observations, timesteps: np.ndarray) -> np.ndarray:
         """
@@ -167,38 +158,57 @@ class ValueBaseline:
     def _values(self, observations: Observations) -> th.Tensor:
         return self.policy.predict_values(obs_as_tensor(observations, self.policy.device)).flatten()
 
-    def fit(self, observations: Observations, timesteps: np.ndarray, returns: np.ndarray) -> None:
+    def fit(
+        self, observations: Observations, returns: np.ndarray, n_updates: int, vf_coef: float, max_grad_norm: float | None
+    ) -> float:
         """
         :param observations: Shape ``(n_timesteps, *observation_shape)``, or a dict of such.
-        :param timesteps: Not looked at. Shape ``(n_timesteps,)``.
         :param returns: Shape ``(n_timesteps,)``.
+        :param n_updates: Gradient steps, each on 512 timesteps or as many as there are.
+        :param vf_coef: What the loss is multiplied by.
+        :param max_grad_norm: The maximum norm of a gradient; None for no clipping.
+        :return: The mean loss of the steps, before it is multiplied; 0 if there are none.
         :raises FloatingPointError: If a gradient is not finite; the value net is as it was before that step.
         """
         optimizer, n_rows = self.policy.optimizer, min(_VALUE_BATCH_ROWS, len(returns))
         losses = []
-        for _ in range(self.n_updates):
+        for _ in range(n_updates):
             rows = self.rng.integers(len(returns), size=n_rows)
             targets = th.as_tensor(returns[rows], dtype=th.float32, device=self.policy.device)
-            loss = self.vf_coef * th.nn.functional.mse_loss(self._values(take_rows(observations, rows)), targets)
+            loss = th.nn.functional.mse_loss(self._values(take_rows(observations, rows)), targets)
             optimizer.zero_grad()
-            loss.backward()
-            clip_gradient(self.policy.parameters(), self.max_grad_norm)
+            (vf_coef * loss).backward()
+            clip_gradient(self.policy.parameters(), max_grad_norm, "value net's gradient")
             optimizer.step()
             losses.append(loss.item())
-        self.last_loss = float(np.mean(losses)) if losses else 0.0
+        return float(np.mean(losses)) if losses else 0.0
 
 
-def clip_gradient(parameters: Iterable[th.nn.Parameter], max_norm: float | None) -> float:
+def check_value_targets(returns: np.ndarray) -> None:
+    """
+    :param returns: What a value net is to be fitted to. Shape ``(n_timesteps,)``.
+    :raises FloatingPointError: If their squares, which are in its loss, are too large for float32.
+    """
+    largest = np.abs(returns).max(initial=0.0)
+    if not largest < np.sqrt(np.finfo(np.float32).max):
+        raise FloatingPointError(
+            f"The value net can't be fitted to returns as large as {largest}: their squares do not fit into float32. Nothing "
+            "was learned from this rollout. Scale the rewards (VecNormalize)."
+        )
+
+
+def clip_gradient(parameters: Iterable[th.nn.Parameter], max_norm: float | None, name: str = "gradient") -> float:
     """
     :param parameters: Whose gradient is clipped.
     :param max_norm: Its maximum norm; None for no clipping.
+    :param name: What an error calls it.
     :return: The norm before.
     :raises FloatingPointError: If that is not finite.
     """
     grad_norm = float(th.nn.utils.clip_grad_norm_(parameters, th.inf if max_norm is None else max_norm))
     if not np.isfinite(grad_norm):
         raise FloatingPointError(
-            f"The gradient is not finite (its norm is {grad_norm}), so no step was taken. The rewards may be too large: "
+            f"The {name} is not finite (its norm is {grad_norm}), so its step was not taken. The rewards may be too large: "
             "scale them (VecNormalize), or lower learning_rate if the parameters have grown out of bounds."
         )
     return grad_norm

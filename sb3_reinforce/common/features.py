@@ -11,7 +11,8 @@ The bases themselves are pure functions of points of the unit cube, of arrays an
 REINFORCE acts by the ones and learns by the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import combinations, product
 from math import comb
@@ -22,6 +23,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
 
 Array = TypeVar("Array", np.ndarray, th.Tensor)
 SelfFixedFeatures = TypeVar("SelfFixedFeatures", bound="FixedFeatures")
@@ -152,7 +154,8 @@ class FixedFeatures(BaseFeaturesExtractor):
     A basis without parameters, of observations brought to the unit cube: by the bounds of the space, or by running
     statistics along dimensions that have none.
 
-    Running statistics are taken from what is passed through in training mode, which is what is learned from. The
+    Running statistics are taken from what is passed through in training mode, which is what is learned from: by
+    REINFORCE once a rollout, by SB3's algorithms in each of their passes (:func:`unobserved` makes exceptions). The
     range they make, three standard deviations to each side of the mean, is the one in use only after the next change
     to evaluation mode. SB3's algorithms change to it when they begin to collect, so the features with which the
     gradient is computed are those with which the actions were chosen, and acting changes nothing. All of it is in
@@ -190,6 +193,7 @@ class FixedFeatures(BaseFeaturesExtractor):
         self.register_buffer("running_low", low)
         self.register_buffer("running_width", th.where(high > low, high - low, 1.0))
         self._has_statistics = bool(self._is_unbounded.any())
+        self.is_observing = True
         self._use_statistics()
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
@@ -198,7 +202,7 @@ class FixedFeatures(BaseFeaturesExtractor):
         :return: Shape ``(batch, n_features)``.
         """
         observations = observations.flatten(start_dim=1)
-        if self.training and self._has_statistics:
+        if self.training and self._has_statistics and self.is_observing:
             self._observe(observations)
         return self._basis(to_unit_cube(observations, self.running_low, self.running_width), self._constants)
 
@@ -239,6 +243,24 @@ class FixedFeatures(BaseFeaturesExtractor):
             return self._basis(to_unit_cube(observations, low, width), constants)
 
         return features
+
+
+@contextmanager
+def unobserved(module: nn.Module) -> Iterator[None]:
+    """
+    Within, :class:`FixedFeatures` take no statistics of what is passed through them, in training mode either: it is only
+    looked at, or was seen before.
+
+    :param module: A policy, or whatever holds features extractors.
+    """
+    observing = [part for part in module.modules() if isinstance(part, FixedFeatures) and part.is_observing]
+    for part in observing:
+        part.is_observing = False
+    try:
+        yield
+    finally:
+        for part in observing:
+            part.is_observing = True
 
 
 def _check_space(name: str, space: spaces.Space) -> int:

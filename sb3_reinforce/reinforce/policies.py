@@ -18,6 +18,7 @@ from torch import nn
 
 from sb3_reinforce.common.acting import action_tensor
 from sb3_reinforce.common.episode_buffer import Observations
+from sb3_reinforce.common.features import unobserved
 from sb3_reinforce.common.fitting import FitHistory, fit_policy
 from sb3_reinforce.common.phi import Phi, PhiDistribution, PhiExtractor, PhiNet
 from sb3_reinforce.common.score import (
@@ -229,10 +230,11 @@ class LinearPolicy(FittablePolicy):
         obs = self._tensors(obs)
         actions = action_tensor(actions, self.action_space, self.action_net.weight)
         if self.is_linear:
-            with th.no_grad():
+            with th.no_grad(), unobserved(self):
                 latent = self._latent(obs)
                 return self._scores(latent, self._terms(self._outputs(latent), actions).score)
-        log_prob = self.get_distribution(obs).log_prob(actions)
+        with unobserved(self):
+            log_prob = self.get_distribution(obs).log_prob(actions)
         rows = th.autograd.grad(
             log_prob,
             self.actor_parameters(),
@@ -387,7 +389,8 @@ class LinearSoftmaxPolicy(LinearPolicy):
             the first part's choices, then of the second's and so on, ``(batch, sum(nvec))``; for MultiBinary
             ones, the probabilities of a 1, ``(batch, n_bits)``.
         """
-        outputs = self.action_net(self._latent(self._tensors(obs)))
+        with unobserved(self):
+            outputs = self.action_net(self._latent(self._tensors(obs)))
         if isinstance(self.action_space, spaces.MultiBinary):
             return outputs.sigmoid()
         return log_softmax_of_parts(outputs.T, self._sizes()).exp().T
@@ -401,7 +404,8 @@ class LinearSoftmaxPolicy(LinearPolicy):
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
         :return: Float64, in the order of :meth:`score`. Shape ``(n_parameters, n_parameters)``.
         """
-        latent = self._latent(obs).double()
+        with unobserved(self):
+            latent = self._latent(obs).double()
         if isinstance(self.action_net, PhiNet):
             phi = latent.unflatten(1, (-1, self.action_net.in_features))
             return phi_fisher(phi, phi @ self.action_net.weight[0].double())

@@ -12,12 +12,19 @@ from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor
+from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.acting import Actor, numpy_actor, torch_actor
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.baselines import LinearBaseline, StateBaseline, ValueBaseline, clip_gradient, in_chunks
+from sb3_reinforce.common.baselines import (
+    LinearBaseline,
+    StateBaseline,
+    ValueBaseline,
+    check_value_targets,
+    clip_gradient,
+    in_chunks,
+)
 from sb3_reinforce.common.callbacks import is_heard
 from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
 from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, Observations
@@ -34,6 +41,7 @@ from sb3_reinforce.common.estimators import (
     timesteps_of,
     total_return,
 )
+from sb3_reinforce.common.features import unobserved
 from sb3_reinforce.common.natural_gradient import natural_step
 from sb3_reinforce.common.score import mixture_factor, mixture_log_prob
 from sb3_reinforce.reinforce.policies import (
@@ -47,6 +55,8 @@ from sb3_reinforce.reinforce.policies import (
 
 BASELINES = (*SAMPLE_BASELINES, "linear", "value", "optimal")
 _BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
+VALUE_STEP_SIZE = 0.01
+"""Of the value net beside the natural gradient, whose learning rate is of another kind."""
 _LEAST = {"n_episodes": 1, "max_episode_steps": 1, "n_value_updates": 0, "vf_coef": 0, "damping": 0}
 
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
@@ -246,7 +256,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         )
         self.policy = self.policy.to(self.device)
         self._check_policy()
-        self._value_baseline = ValueBaseline(self.policy, self.vf_coef, self.n_value_updates, self.max_grad_norm, self._rng)
+        self._value_baseline = ValueBaseline(self.policy, self._rng)
+        self.policy.set_training_mode(False)
         self._maybe_recommend_cpu("MlpPolicy")
 
     def _check_arguments(self) -> None:
@@ -446,19 +457,27 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     def train(self) -> None:
         """Weigh the rollout's actions, take one gradient step, and fit the baseline to what it saw."""
-        self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        if self.natural_gradient:  # the optimizer then steps the value net only
+            update_learning_rate(self.policy.optimizer, VALUE_STEP_SIZE)
         observations = self.rollout_buffer.observations() if self._baseline_sees_observations() else None
-        returns = self._returns()
+        rewards = self._credited_rewards()
+        returns = self._returns(rewards)
         values = self._baseline_values(returns, observations)
+        targets = self._value_targets(returns, rewards)
         advantages = returns - values
         weights = self._weights(advantages)
+        self.policy.set_training_mode(True)
         loss, entropy = self._compute_gradient(weights)
-        grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
-        if self.log_gradient_snr:
-            self.logger.record("train/gradient_snr", signal_to_noise(self._episode_gradients(weights)))
-        self._step()
-        self._n_updates += 1
+        with unobserved(self.policy):  # features with running statistics have seen the rollout now, and once is enough
+            grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
+            if self.log_gradient_snr:
+                self.logger.record("train/gradient_snr", signal_to_noise(self._episode_gradients(weights)))
+            self._step()
+            self._n_updates += 1
+            if observations is not None:
+                self._fit_baseline(observations, returns, targets)
+        self.policy.set_training_mode(False)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/policy_loss", loss)
         self.logger.record("train/entropy_loss", -entropy / self.rollout_buffer.size())
@@ -466,22 +485,31 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         self._log_advantages(advantages, returns, values)
         if hasattr(self.policy, "log_std"):
             self.logger.record("train/std", th.exp(self.policy.log_std).mean().item())
-        if observations is not None:
-            self._fit_baseline(observations, returns)
 
     def _baseline_sees_observations(self) -> bool:
         return callable(self.baseline) or self.baseline in ("linear", "value") or self.bootstrap_truncated
 
-    def _returns(self) -> np.ndarray:
-        """What each action is credited with, in episode order."""
-        lengths = self.rollout_buffer.lengths
+    def _credited_rewards(self) -> np.ndarray:
+        """The rewards in episode order; with ``bootstrap_truncated``, the value of what a time limit cut off is among them."""
         rewards = self.rollout_buffer.rewards()
         if self.bootstrap_truncated:
             episodes, last_observations = self.rollout_buffer.cut_off()
             if len(episodes) > 0:
                 values = self._value_baseline(last_observations, episodes)
-                rewards = add_to_last(rewards, lengths, episodes, self.gamma * values)
-        return (reward_to_go if self.reward_to_go else total_return)(rewards, lengths, self.gamma)
+                rewards = add_to_last(rewards, self.rollout_buffer.lengths, episodes, self.gamma * values)
+        return rewards
+
+    def _returns(self, rewards: np.ndarray) -> np.ndarray:
+        """What each action is credited with, in episode order."""
+        return (reward_to_go if self.reward_to_go else total_return)(rewards, self.rollout_buffer.lengths, self.gamma)
+
+    def _value_targets(self, returns: np.ndarray, rewards: np.ndarray) -> np.ndarray | None:
+        """What follows each timestep, for the value net where it is used: not what actions are credited with, perhaps."""
+        if self.baseline != "value" and not self.bootstrap_truncated:
+            return None
+        targets = returns if self.reward_to_go else reward_to_go(rewards, self.rollout_buffer.lengths, self.gamma)
+        check_value_targets(targets)
+        return targets
 
     def _baseline_values(self, returns: np.ndarray, observations: Observations | None) -> np.ndarray:
         """What is subtracted from the returns; "optimal" is not a number for each timestep, and comes later."""
@@ -517,17 +545,16 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
         return in_chunks(features, observations)
 
-    def _fit_baseline(self, observations: Observations, returns: np.ndarray) -> None:
+    def _fit_baseline(self, observations: Observations, returns: np.ndarray, targets: np.ndarray | None) -> None:
         """After the step, so that a baseline never knows the returns that it is subtracted from."""
-        timesteps = timesteps_of(self.rollout_buffer.lengths)
         baseline, seen = self._state_baseline(observations)
         if baseline is not self._value_baseline and hasattr(baseline, "fit"):
-            baseline.fit(seen, timesteps, returns)
-        if self.baseline == "value" or self.bootstrap_truncated:
-            lengths = self.rollout_buffer.lengths
-            to_go = returns if self.reward_to_go else reward_to_go(self.rollout_buffer.rewards(), lengths, self.gamma)
-            self._value_baseline.fit(observations, timesteps, to_go)
-            self.logger.record("train/value_loss", self._value_baseline.last_loss)
+            baseline.fit(seen, timesteps_of(self.rollout_buffer.lengths), returns)
+        if targets is not None:
+            value_loss = self._value_baseline.fit(
+                observations, targets, self.n_value_updates, self.vf_coef, self.max_grad_norm
+            )
+            self.logger.record("train/value_loss", value_loss)
 
     def _weights(self, advantages: np.ndarray) -> np.ndarray:
         """What each action's score is weighed by, in episode order."""
@@ -592,15 +619,16 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         """Each episode's weighted sum of score vectors. Shape ``(n_episodes, n_parameters)``."""
         parameters = self._actor_parameters()
         sums = th.zeros(self.rollout_buffer.n_episodes, sum(p.numel() for p in parameters), dtype=th.float64)
-        for batch in self.rollout_buffer.get(weights):
-            if isinstance(self.policy, LinearPolicy) and self.policy.is_linear:
-                sums.index_add_(0, batch.episodes.cpu(), self._weighted_scores(batch).double().cpu())
-                continue
-            _, log_prob = self._log_behaviour(batch, self._epsilon_of_timesteps(batch))
-            for episode in batch.episodes.unique():
-                weighted = (batch.weights * log_prob)[batch.episodes == episode].sum()
-                gradients = th.autograd.grad(weighted, parameters, retain_graph=True)
-                sums[int(episode)] += th.cat([gradient.flatten() for gradient in gradients]).double().cpu()
+        with unobserved(self.policy):
+            for batch in self.rollout_buffer.get(weights):
+                if isinstance(self.policy, LinearPolicy) and self.policy.is_linear:
+                    sums.index_add_(0, batch.episodes.cpu(), self._weighted_scores(batch).double().cpu())
+                    continue
+                _, log_prob = self._log_behaviour(batch, self._epsilon_of_timesteps(batch))
+                for episode in batch.episodes.unique():
+                    weighted = (batch.weights * log_prob)[batch.episodes == episode].sum()
+                    gradients = th.autograd.grad(weighted, parameters, retain_graph=True)
+                    sums[int(episode)] += th.cat([gradient.flatten() for gradient in gradients]).double().cpu()
         return sums.numpy()
 
     @th.no_grad()

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance
 
-from sb3_reinforce.common.baselines import LinearBaseline, ValueBaseline, clip_gradient, in_chunks, ridge_solution
+from sb3_reinforce.common.baselines import (
+    LinearBaseline,
+    ValueBaseline,
+    check_value_targets,
+    clip_gradient,
+    in_chunks,
+    ridge_solution,
+)
 
 
 def slow_regressors(features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
@@ -80,13 +87,13 @@ def make_policy() -> ActorCriticPolicy:
 
 def test_the_value_baseline_learns_the_returns_and_leaves_the_actor_alone() -> None:
     policy = make_policy()
-    baseline = ValueBaseline(policy, 0.5, 300, None, np.random.default_rng(0))
+    baseline = ValueBaseline(policy, np.random.default_rng(0))
     observations = np.random.default_rng(1).uniform(-1, 1, size=(2_000, 2)).astype(np.float32)
     returns = 5.0 * observations[:, 0]
     actor = [p.detach().clone() for p in (*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters())]
-    baseline.fit(observations, np.zeros(2_000), returns)
+    loss = baseline.fit(observations, returns, n_updates=300, vf_coef=0.5, max_grad_norm=None)
     np.testing.assert_allclose(baseline(observations, np.zeros(2_000)), returns, atol=1.0)
-    assert baseline.last_loss > 0
+    assert 0 < loss < returns.var()
     after = (*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters())
     assert all(th.equal(before, now) for before, now in zip(actor, after, strict=True))
 
@@ -94,11 +101,25 @@ def test_the_value_baseline_learns_the_returns_and_leaves_the_actor_alone() -> N
 def test_the_value_baseline_refuses_returns_that_blow_up() -> None:
     policy = make_policy()
     before = policy.parameters_to_vector()
-    with pytest.raises(FloatingPointError, match="not finite"):
-        ValueBaseline(policy, 0.5, 1, None, np.random.default_rng(0)).fit(
-            np.ones((3, 2), np.float32), np.zeros(3), np.full(3, 1e30)
-        )
+    baseline = ValueBaseline(policy, np.random.default_rng(0))
+    with pytest.raises(FloatingPointError, match="value net's gradient is not finite"):
+        baseline.fit(np.ones((3, 2), np.float32), np.full(3, 1e30), n_updates=1, vf_coef=0.5, max_grad_norm=None)
     np.testing.assert_array_equal(policy.parameters_to_vector(), before)
+
+
+def test_the_loss_of_the_value_net_is_given_without_its_coefficient() -> None:
+    observations, returns = np.zeros((1, 2), np.float32), np.array([3.0])  # one timestep: it is what is drawn
+    for vf_coef in (0.0, 1e-9, 1.0):
+        baseline = ValueBaseline(make_policy(), np.random.default_rng(0))
+        error = returns - baseline(observations, np.zeros(1))
+        assert baseline.fit(observations, returns, 1, vf_coef, None) == pytest.approx(error**2)
+
+
+def test_value_targets_must_have_squares_in_float32() -> None:
+    check_value_targets(np.array([1e19, -1e19]))
+    for bad in (1e20, -1e20, np.inf, np.nan):
+        with pytest.raises(FloatingPointError, match=r"Nothing was learned from this rollout.*Scale the rewards"):
+            check_value_targets(np.array([0.0, bad]))
 
 
 @pytest.mark.parametrize("n", [1, 4095, 4096, 10_000])

@@ -121,14 +121,16 @@ def gradients_of_one_rollout(
         model.baseline = own[to_go] if baseline == "own" else baseline
         model.reward_to_go, model.discount_weighting = to_go, discount_weighting
         model._linear_baseline = linear[to_go]
-        returns = model._returns()
+        returns = model._returns(model._credited_rewards())
         model._compute_gradient(model._weights(returns - model._baseline_values(returns, observations)))
         gradients.append(-np.concatenate([p.grad.numpy().ravel() for p in actor(model)]))  # type: ignore[union-attr]
     for to_go in (True, False):
         model.reward_to_go, model._linear_baseline = to_go, linear[to_go]
         for baseline in ("linear", own[to_go], *(["value"] if to_go else [])):
             model.baseline = baseline  # type: ignore[assignment]
-            model._fit_baseline(observations, model._returns())
+            rewards = model._credited_rewards()
+            returns = model._returns(rewards)
+            model._fit_baseline(observations, returns, model._value_targets(returns, rewards))
     return np.array(gradients)
 
 
@@ -169,13 +171,13 @@ def test_bootstrapping_adds_the_discounted_value_where_a_time_limit_ended_the_ep
         model.policy.value_net.bias.fill_(10.0)
     _, callback = model._setup_learn(10**9)
     model.collect_rollouts(model.env, callback, model.rollout_buffer)
-    lengths, with_values = model.rollout_buffer.lengths, model._returns()
+    lengths, with_values = model.rollout_buffer.lengths, model._returns(model._credited_rewards())
     numbers, observations = model.rollout_buffer.cut_off()
     assert 0 < len(numbers) < 30
     assert (lengths[numbers] == 5).all()
     assert set(np.ravel(observations).tolist()) <= {0, 1, 2}
     model.bootstrap_truncated = False
-    without = model._returns()
+    without = model._returns(model._credited_rewards())
     ends = np.cumsum(lengths) - 1
     for episode in range(30):
         for t in range(lengths[episode]):
@@ -201,7 +203,7 @@ def test_the_gradient_is_the_mean_of_the_episodes_own(policy: str, baseline: str
     model = REINFORCE(policy, "CartPole-v1", n_episodes=5, baseline=baseline, epsilon=0.1, seed=1)
     _, callback = model._setup_learn(10**9)
     model.collect_rollouts(model.env, callback, model.rollout_buffer)
-    returns = model._returns()
+    returns = model._returns(model._credited_rewards())
     weights = model._weights(returns - model._baseline_values(returns, None))
     model._compute_gradient(weights)
     gradient = -np.concatenate([p.grad.numpy().ravel() for p in model._actor_parameters()])
@@ -332,7 +334,7 @@ class _FirstFinishedBuffer(EpisodeBuffer):
         numbers = np.cumsum(self.order.lengths > 0) - 1
         self._blocks = [self._without_unfinished(block, numbers) for block in self._blocks]
         self.order.lengths = self.order.lengths[self.order.lengths > 0]
-        self._rows = []
+        self._n_rows_closed, self._rows = int(self.order.lengths.sum()), []
         return super().rewards()
 
     def _without_unfinished(self, block: _Block, numbers: np.ndarray) -> _Block:
