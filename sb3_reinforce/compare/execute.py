@@ -2,14 +2,18 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
+from joblib._parallel_backends import FallbackToBackend, LokyBackend
+from joblib.executor import get_memmapping_executor
 
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.compare.run import Outcome, execute
@@ -18,6 +22,8 @@ from sb3_reinforce.compare.run import Outcome, execute
 MAX_DEATHS = 2
 # Seconds within which a Dask worker that has died has to be back: on a busy machine the default is too short
 DASK_TIMEOUT = 300
+# What loky, Ray and Dask raise for a worker process that has ended; anything else has a reason of its own
+DEATHS = {"TerminatedWorkerError", "RayActorError", "WorkerCrashedError", "KilledWorker"}
 ANY_NUMBER = 1_000_000
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -52,12 +58,15 @@ def execute_all(runs: Sequence[Run]) -> Iterator[Outcome]:
         try:
             yield from _stream([run], {})
         except Exception as error:
-            yield _died(run, error)
+            yield _lost(run, error)
 
 
-def _died(run: Run, error: BaseException) -> Outcome:
-    reason = "The worker process died: it was killed, ran out of memory, or crashed."
-    return Outcome(run.name, error=f"{type(error).__name__}: {error}\n{reason}")
+def _lost(run: Run, error: BaseException) -> Outcome:
+    """What there is to say of a run that its backend has not brought back."""
+    text = "".join(traceback.format_exception(error))  # with its cause: the backend's own words may say little
+    if DEATHS & {kind.__name__ for kind in type(error).__mro__}:
+        text += "The worker process died: it was killed, ran out of memory, or crashed."
+    return Outcome(run.name, error=text)
 
 
 def _stream(runs: Sequence[Run], under_way: dict[RunName, Run]) -> Iterator[Outcome]:
@@ -98,9 +107,33 @@ def backend(name: str, n_jobs: int, address: str | None) -> Iterator[None]:
 def _loky(n_jobs: int, address: str | None) -> Iterator[None]:
     if address is not None:
         raise ValueError(f"The backend loky works on this machine, and has no address, but got '{address}'. Use ray or dask.")
-    watch: dict[str, Any] = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1, **watch):
+    loky = _IsolatingLokyBackend(inner_max_num_threads=1, initializer=end_with_parent, initargs=(os.getpid(),))
+    with joblib.parallel_config(loky, n_jobs=n_jobs):
         yield
+
+
+class _IsolatingLokyBackend(LokyBackend):  # type: ignore[misc]
+    """
+    A single worker has a process of its own, too: joblib would run everything in this one, which a crash in an
+    environment's library would end. And workers end with their runs: later ones find modules as they then are.
+    """
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **kwargs: Any) -> int:
+        try:
+            return int(super().configure(n_jobs, parallel, **kwargs))
+        except FallbackToBackend:
+            if multiprocessing.current_process().daemon:  # which can't have processes of its own
+                raise
+        env = self._prepare_worker_env(n_jobs=1)
+        self._workers = get_memmapping_executor(1, env=env, context_id=parallel._id, **self.backend_kwargs)
+        self.parallel = parallel
+        return 2  # told of one, joblib would not use it; a second run waits for the first
+
+    def terminate(self) -> None:
+        workers = self._workers
+        super().terminate()
+        if workers is not None:
+            workers.shutdown()
 
 
 def end_with_parent(parent: int) -> None:
@@ -161,7 +194,7 @@ def _dask(n_jobs: int, address: str | None) -> Iterator[None]:
 
             def report_death(done: Any) -> None:
                 if done.exception() is not None:
-                    callback([_died(run, done.exception())])
+                    callback([_lost(run, done.exception())])
 
             future = super().submit(func, callback)
             future.add_done_callback(report_death)

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
+import joblib
 import pandas as pd
 import pytest
+
+from sb3_reinforce.compare.execute import BACKENDS
 
 # Workers import it, as they would a user's
 ODD_ENVS = """
@@ -43,6 +46,12 @@ def odd_envs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     sys.modules.pop("odd_envs", None)
     gym.registry.clear()
     gym.registry.update(before)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are executed in this process, where a test can change what they do, and no worker has to start."""
+    monkeypatch.setitem(BACKENDS, "loky", lambda n_jobs, address: joblib.parallel_config("sequential"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ TINY: dict[str, Any] = {"timesteps": 200, "eval_freq": 100, "n_eval_episodes": 2
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_folder_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, in_process: None) -> None:
     (tmp_path / "own.yml").write_text(yaml.dump(HYPERPARAMS))
     monkeypatch.chdir(tmp_path)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 import signal
@@ -36,7 +37,7 @@ def comparison() -> Plan:
 @pytest.fixture(scope="module")
 def expected(comparison: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The results in this process, one run after the other."""
-    with backend("loky", 1, None):
+    with joblib.parallel_config("sequential"):
         csv = csv_of(tmp_path_factory.mktemp("one") / "folder", comparison, list(execute_all(comparison.runs)))
     assert csv.count("\n") == 1 + 3 * 2 * 5 * 2
     return csv
@@ -55,6 +56,22 @@ def test_loky_and_workers_that_die(comparison: Plan, expected: str, tmp_path: pa
         "reinforce on Raises-v0, seed 1": "RuntimeError: the cart has left the rails",
     }
     assert csv_of(tmp_path / "folder", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
+
+
+def test_a_single_worker_may_die_as_well(odd_envs: None) -> None:
+    with backend("loky", 1, None):
+        outcomes = list(execute_all(plan(envs=("odd_envs:Kills-v0", "CartPole-v1")).runs))
+    assert errors(outcomes) == {"reinforce on Kills-v0, seed 1": DIED}
+    assert [str(outcome.name) for outcome in outcomes if outcome.files] == ["reinforce on CartPole-v1, seed 1"]
+
+
+def test_workers_are_new_for_each_comparison() -> None:
+    workers = []
+    for n_jobs in (1, 1, 2):
+        with backend("loky", n_jobs, None):
+            workers.append(set(joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))))
+    assert [len(pids) for pids in workers[:2]] == [1, 1]
+    assert len(set.union({os.getpid()}, *workers)) == 1 + sum(map(len, workers))
 
 
 def test_ray(comparison: Plan, expected: str, tmp_path: pathlib.Path) -> None:
@@ -136,8 +153,8 @@ def until(value: Callable[[], Any], is_reached: Callable[[Any], bool]) -> Any:
 # Which runs are tried again, with workers that die in this process
 
 
-class DiedError(Exception):
-    pass
+class TerminatedWorkerError(Exception):
+    """Named as loky's."""
 
 
 class FakeParallel:
@@ -162,7 +179,7 @@ class FakeParallel:
 
     def result(self, out: list[Run]) -> Outcome:
         if any(run.name.seed in self.killers for run in out):
-            raise DiedError("signal 9")
+            raise TerminatedWorkerError("signal 9")
         return Outcome(out.pop(0).name, files={})
 
 
@@ -179,9 +196,22 @@ def test_only_those_that_kill_their_workers_are_lost(
     assert sorted(outcome.name.seed for outcome in outcomes) == [1, 2, 3, 4]
     lost = [outcome for outcome in outcomes if outcome.files is None]
     assert {outcome.name.seed for outcome in lost} == killers
-    assert all(outcome.error == f"DiedError: signal 9\n{DIED}" for outcome in lost)
+    assert all(outcome.error.endswith(f"TerminatedWorkerError: signal 9\n{DIED}") for outcome in lost)
     assert {log[0] for log in FakeParallel.log if len(log) == 1} == suspects  # which have run alone
     assert all(sum(seed in log for log in FakeParallel.log) == MAX_DEATHS + 1 for seed in suspects)
+
+
+class OnlyTheClientHasIt:
+    def __reduce__(self) -> Any:
+        return __import__, ("a_package_that_only_the_client_has",)
+
+
+def test_a_run_that_its_worker_can_not_read_has_not_killed_it() -> None:
+    run = dataclasses.replace(plan().runs[0], hyperparameters={"policy": OnlyTheClientHasIt()})
+    with backend("loky", 1, None):
+        (outcome,) = execute_all([run])
+    assert "BrokenProcessPool: A task has failed to un-serialize" in outcome.error.splitlines()[-1]
+    assert "No module named 'a_package_that_only_the_client_has'" in outcome.error
 
 
 def test_workers_that_can_not_be_had_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
