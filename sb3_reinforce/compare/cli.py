@@ -50,16 +50,21 @@ def compare_command(options: argparse.Namespace) -> None:
         address=options.address,
         device=options.device,
     )
-    if comparison.report is not None:
-        print(f"The report: {comparison.report}")
+    print(f"The report: {comparison.report}")
     if comparison.failures:
         raise RuntimeError(_failure_message(comparison))
 
 
 def _failure_message(comparison: Comparison) -> str:
-    named = [f"{name} ({error})" for name, error in list(comparison.failures.items())[:N_NAMED]]
-    if len(comparison.failures) > N_NAMED:
-        named.append(f"and {len(comparison.failures) - N_NAMED} more")
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for name, error in comparison.failures.items():
+        alike.setdefault((name.algo, name.env, error), []).append(str(name.seed))
+    named = [
+        f"{algo} on {env}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(seeds)} ({error})"
+        for (algo, env, error), seeds in alike.items()
+    ]
+    if len(named) > N_NAMED:
+        named[N_NAMED:] = [f"and {len(named) - N_NAMED} more"]
     return (
         f"runs that have failed, and are not in the results: {'; '.join(named)}. Their tracebacks are in "
         f"'{comparison.folder / 'failures'}'. The same command tries them again."

@@ -1,10 +1,12 @@
 """``compare``: from names of algorithms and environments to a report."""
 
 import contextlib
+import itertools
 import pathlib
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:  # which take seconds to import, and are an extra
     import pandas as pd
 
     from sb3_reinforce.compare.plan import Plan, Run, RunName
+    from sb3_reinforce.compare.run import Outcome
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class Comparison:
     """One row an evaluation, as in ``results.csv``."""
     failures: "dict[RunName, str]"
     """What went wrong in each run that has failed: the last line of its traceback."""
-    report: pathlib.Path | None
-    """The report as a page; None if no run has finished."""
+    report: pathlib.Path
+    """The report as a page."""
 
 
 def compare(
@@ -48,7 +51,8 @@ def compare(
     Needs the extra ``compare``.
 
     Every run that has finished is on disk at once, and the same call goes on where it was stopped. A run that fails does
-    not stop the others. The numbers depend on the plan alone: not on the backend, the number of workers, or the order.
+    not stop the others; nor does an algorithm that can't be set up on one of the environments, all of whose runs have
+    then failed. The numbers depend on the plan alone: not on the backend, the number of workers, or the order.
 
     Evaluations are on environments of their own, at timesteps that all runs of an environment have in common; actions are
     deterministic but for Atari and MiniGrid, as in the RL Zoo. A run that ends early, as RandomWeightSearch does when it
@@ -71,8 +75,8 @@ def compare(
     :param address: Of the Ray or Dask cluster. Default: one is started on this machine.
     :param device: Where to train. Several workers share a GPU, and GPUs don't give the same numbers twice.
     :return: The results, and where they are.
-    :raises ValueError: If an algorithm, an environment, a hyperparameter or another argument is refused, or the folder
-        holds another plan. Nothing has been run then.
+    :raises ValueError: If a name is not known, the hyperparameters have another shape, another argument is refused, the
+        folder holds another plan, or no algorithm can be set up on any environment. Nothing has been run then.
     :raises ImportError: If a package is not installed.
     :raises OSError: If the table or the report can't be written.
     """
@@ -80,37 +84,58 @@ def compare(
         from sb3_reinforce.compare import plan as planning
         from sb3_reinforce.compare import results as storage
         from sb3_reinforce.compare.execute import backend as running_on
+        from sb3_reinforce.compare.execute import execute_all
         from sb3_reinforce.compare.report import write_report
-        from sb3_reinforce.compare.run import check
     except ImportError as error:
         raise ImportError(f'A comparison needs more packages ({error}): pip install "sb3-reinforce[compare]"') from error
     plan = planning.make_plan(algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, hyperparams, device)
-    for run in {(run.name.algo, run.name.env): run for run in plan.runs}.values():
-        check(run)
     folder = pathlib.Path("logs") / f"comparison_{plan.fingerprint()}" if folder is None else pathlib.Path(folder)
-    storage.open_folder(folder, plan)
     to_do = [run for run in plan.runs if not storage.is_finished(folder, run.name)]
-    with running_on(backend, n_jobs, address) if to_do else contextlib.nullcontext():
-        failures = _run_all(to_do, folder, len(plan.runs))
+    refused = _refused(to_do)
+    if len(refused) == len(plan.runs):
+        raise ValueError("; ".join(dict.fromkeys(map(str, refused.values()))))
+    storage.open_folder(folder, plan)
+    ready = [run for run in to_do if run.name not in refused]
+    with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
+        outcomes = itertools.chain(_failed(refused), execute_all(ready))
+        failures = _keep_all(outcomes, folder, len(plan.runs) - len(to_do), len(plan.runs))
     results = storage.read_results(folder)
     storage.write_table(folder / "results.csv", results)
     storage.write_table(folder / "times.csv", storage.read_times(folder))
-    if results.empty:
-        return Comparison(folder, results, failures, None)
     thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
     report = write_report(folder, results, thresholds, _details(plan, failures))
     return Comparison(folder, results, failures, report)
 
 
-def _run_all(runs: "list[Run]", folder: pathlib.Path, n_runs: int) -> "dict[RunName, str]":
-    """Execute runs and keep what comes of them; return what went wrong."""
+def _refused(runs: "list[Run]") -> "dict[RunName, ValueError]":
+    """Set up each algorithm on each environment once, which takes no time; return the runs that can't be, and why."""
+    from sb3_reinforce.compare.run import check
+
+    problems: dict[tuple[str, str], ValueError] = {}
+    for pair, run in {run.name[:2]: run for run in runs}.items():
+        try:
+            check(run)
+        except ValueError as error:
+            problems[pair] = error
+    return {run.name: problems[run.name[:2]] for run in runs if run.name[:2] in problems}
+
+
+def _failed(refused: "dict[RunName, ValueError]") -> "Iterator[Outcome]":
+    """What has come of runs that can't be set up."""
+    from sb3_reinforce.compare.run import Outcome
+
+    for name, error in refused.items():
+        yield Outcome(name, error="".join(traceback.format_exception(error.__cause__ or error)))
+
+
+def _keep_all(outcomes: "Iterable[Outcome]", folder: pathlib.Path, n_finished: int, n_runs: int) -> "dict[RunName, str]":
+    """Keep what comes of runs as it comes; return what went wrong."""
     from tqdm import tqdm
 
-    from sb3_reinforce.compare.execute import execute_all
     from sb3_reinforce.compare.results import keep
 
     failures = {}
-    with tqdm(execute_all(runs), str(folder), n_runs, initial=n_runs - len(runs), unit="run", smoothing=0) as bar:
+    with tqdm(outcomes, str(folder), n_runs, initial=n_finished, unit="run", smoothing=0) as bar:
         for outcome in bar:
             error = outcome.error
             try:

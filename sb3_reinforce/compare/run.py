@@ -73,7 +73,7 @@ def check(run: Run) -> None:
             experiment = Experiment(run, folder)
             experiment.build()
             experiment.close()
-    except Exception as error:  # of any kind: it is the hyperparameters that choose what is called
+    except (Exception, SystemExit) as error:  # of any kind: it is the hyperparameters that choose what is called
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{run.name.algo} can't be set up on {run.name.env} with {run.hyperparameters}: {reason}") from error
 

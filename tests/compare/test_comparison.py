@@ -133,10 +133,9 @@ def test_a_run_that_fails_does_not_stop_the_rest(no_report: list[Any], capsys: p
     command = arguments("--seeds", "2", "--folder", "out", algos=["reinforce"], envs=["odd_envs:Raises-v0", "CartPole-v1"])
     error = error_of(capsys, *command)
     assert (
-        "runs that have failed, and are not in the results: reinforce on Raises-v0, seed 1 (RuntimeError: the cart has "
+        "runs that have failed, and are not in the results: reinforce on Raises-v0, seeds 1, 2 (RuntimeError: the cart has "
         in error
     )
-    assert "reinforce on Raises-v0, seed 2" in error
     assert "'out/failures'" in error
     assert set(pd.read_csv("out/results.csv")["env"]) == {"CartPole-v1"}
     assert len(pd.read_csv("out/results.csv")) == 4
@@ -146,26 +145,59 @@ def test_a_run_that_fails_does_not_stop_the_rest(no_report: list[Any], capsys: p
     assert error_of(capsys, *command) == error  # tried again
 
 
-def test_when_all_have_failed(monkeypatch: pytest.MonkeyPatch, no_report: list[Any]) -> None:
+def test_when_all_have_failed_there_is_a_report_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
     def learn(*_: Any, **__: Any) -> NoReturn:
         raise FloatingPointError("the gradient is not finite")
 
     monkeypatch.setattr(A2C, "learn", learn)
-    comparison = compare(["a2c"], ["CartPole-v1"], 12, folder="out", **TINY)
-    assert comparison.report is None
+    comparison = compare(["a2c"], ["CartPole-v1"], 2, folder="out", **TINY)
     assert comparison.results.empty
-    assert comparison.failures[RunName("a2c", "CartPole-v1", 12)] == "FloatingPointError: the gradient is not finite"
-    assert no_report == []
+    assert comparison.failures[RunName("a2c", "CartPole-v1", 2)] == "FloatingPointError: the gradient is not finite"
+    text = comparison.report.with_suffix(".md").read_text()
+    assert "no run has finished" in text
+    assert "| a2c | CartPole-v1 | 2 | FloatingPointError: the gradient is not finite |" in text
 
 
 def test_many_failures_are_counted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def learn(*_: Any, **__: Any) -> NoReturn:
-        raise FloatingPointError("the gradient is not finite")
+    def learn(model: A2C, *_: Any, **__: Any) -> NoReturn:
+        raise FloatingPointError(f"with seed {model.seed} the gradient is not finite")
 
     monkeypatch.setattr(A2C, "learn", learn)
     error = error_of(capsys, *arguments("--seeds", "12", algos=["a2c"], envs=["CartPole-v1"]))
-    assert "seed 10 (FloatingPointError: the gradient is not finite); and 2 more" in error
+    assert "seed 10 (FloatingPointError: with seed 10 the gradient is not finite); and 2 more" in error
     assert "seed 11" not in error
+
+
+@pytest.mark.usefixtures("odd_envs")
+def test_what_can_not_be_set_up_has_failed_and_the_rest_goes_on(
+    no_report: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    envs = ["CartPole-v1", "odd_envs:CanNotBeMade-v0"]
+    command = arguments("--seeds", "2", "--folder", "out", algos=["a2c", "ddpg"], envs=envs)
+    error = error_of(capsys, *command)
+    for said in (
+        "a2c on CanNotBeMade-v0, seeds 1, 2 (OSError: no rails)",
+        "ddpg on CanNotBeMade-v0, seeds 1, 2 (OSError: no rails)",
+        "ddpg on CartPole-v1, seeds 1, 2 (",
+        "Discrete(2))",
+    ):
+        assert said in error
+    table = pd.read_csv("out/results.csv")
+    assert set(zip(table["algo"], table["env"], table["seed"], strict=True)) == {
+        ("a2c", "CartPole-v1", 1),
+        ("a2c", "CartPole-v1", 2),
+    }
+    assert len(no_report[0][3]["failures"]) == 2 * 3
+    assert "no rails" in pathlib.Path("out/failures/a2c-CanNotBeMade-v0_1.txt").read_text()
+    assert error_of(capsys, *command) == error  # also when nothing else is left to do
+
+
+def test_nothing_runs_if_nothing_can_be_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"a2c": {"default": {"policy": "MlpPolicy", "learningrate": 0.1}}, "ddpg": {"default": {"policy": "MlpPolicy"}}}
+    pathlib.Path("own.yml").write_text(yaml.dump(own))
+    error = error_of(capsys, *arguments("--folder", "out", algos=list(own), envs=["CartPole-v1"]))
+    assert re.search("a2c can't be set up on .*'learningrate'; ddpg can't be set up on", error)
+    assert not pathlib.Path("out").exists()
 
 
 def test_a_disk_that_is_full_for_a_while(
@@ -198,8 +230,8 @@ sys.exit(main({arguments("--seeds", "1", "--folder", "out", algos=["a2c"], envs=
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 2
-    last = process.stderr.splitlines()[-1]
-    assert re.search("a2c on CartPole-v1, seed 1 .*(File too large|write)", last)
+    assert re.search("Failed: a2c on CartPole-v1, seed 1: .*(File too large|write)", process.stderr)
+    assert re.search("^error: Could not write .*report.html': File too large", process.stderr.splitlines()[-1])
     assert "Traceback" not in process.stderr
 
 
