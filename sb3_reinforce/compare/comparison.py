@@ -54,9 +54,9 @@ def compare(
     not stop the others; nor does an algorithm that can't be set up on one of the environments, all of whose runs have
     then failed. The numbers depend on the plan alone: not on the backend, the number of workers, or the order.
 
-    Evaluations are on environments of their own, at timesteps that all runs of an environment have in common; actions are
-    deterministic but for Atari and MiniGrid, as in the RL Zoo. A run that ends early, as RandomWeightSearch does when it
-    has solved the environment, is evaluated for the rest of its timesteps as it then is.
+    Evaluations are on environments of their own, at timesteps that all runs of an environment have in common, and at the end
+    of each; actions are deterministic but for Atari and MiniGrid, as in the RL Zoo. A run that ends early, as
+    RandomWeightSearch does when it has solved the environment, is evaluated for the rest of its timesteps as it then is.
 
     With ray and dask, and from a script, call it under ``if __name__ == "__main__":``.
 

@@ -9,7 +9,7 @@ import importlib.resources
 import json
 import pathlib
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,9 +68,14 @@ class Run:
     device: str
 
     @property
-    def evaluation_timesteps(self) -> range:
-        """The timesteps to evaluate at, the same for all runs of an environment as far as they go."""
-        return range(self.eval_freq, int(self.hyperparameters["n_timesteps"]) + 1, self.eval_freq)
+    def n_timesteps(self) -> int:
+        """How long to train."""
+        return int(self.hyperparameters["n_timesteps"])
+
+    @property
+    def evaluation_timesteps(self) -> list[int]:
+        """The timesteps to evaluate at: the same for all runs of an environment as far as they go, and the end of each."""
+        return [*range(self.eval_freq, self.n_timesteps, self.eval_freq), self.n_timesteps]
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,12 @@ def find_environment(env: str) -> EnvSpec:
     try:
         if module:
             importlib.import_module(module)
+    except Exception as error:  # a module may do anything
+        reason = f"the module '{module}' can't be imported: {type(error).__name__}: {error}"
+        raise ValueError(f"There is no environment '{env}': {reason}") from error
+    try:
         return gym.spec(env_id)
-    except (gym.error.Error, ImportError) as error:
+    except gym.error.Error as error:
         raise ValueError(f"There is no environment '{env}': {error}") from error
 
 
@@ -242,6 +251,32 @@ def _check_plain(entries: Mapping[str, Any], name: str) -> None:
             f"The hyperparameters of {name} must be numbers, strings, lists and dicts ({error}). Write anything else as a "
             'string of Python, as in the RL Zoo: policy_kwargs: "dict(activation_fn=nn.ReLU)".'
         ) from error
+    texts = list(_numbers_as_text(entries, ""))
+    if texts:
+        raise ValueError(
+            f"The hyperparameters of {name} have a text where a number is meant: {'; '.join(texts)}. YAML takes 1e-3 for a "
+            "text: write 1.0e-3, or !!float 1e-3. A number has no quotation marks."
+        )
+
+
+def _numbers_as_text(value: Any, where: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key != "env_kwargs":  # an environment may well be given such a text
+                yield from _numbers_as_text(inner, f"{where}{key}: ")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers_as_text(inner, where)
+    elif isinstance(value, str) and _is_number(value):
+        yield f"{where}'{value}'"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps: int | None) -> Hyperparameters:

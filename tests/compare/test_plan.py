@@ -62,9 +62,10 @@ def test_runs_of_an_environment_are_evaluated_at_the_same_timesteps() -> None:
     assert ppo.evaluation_timesteps[-1] == 1000
 
 
-def test_the_last_evaluation_is_within_the_budget() -> None:
-    (run,) = plan(timesteps=250, eval_freq=100).runs
-    assert list(run.evaluation_timesteps) == [100, 200]
+@pytest.mark.parametrize(("timesteps", "expected"), [(250, [100, 200, 250]), (300, [100, 200, 300]), (100, [100])])
+def test_the_last_evaluation_is_at_the_end(timesteps: int, expected: list[int]) -> None:
+    (run,) = plan(timesteps=timesteps, eval_freq=100).runs
+    assert run.evaluation_timesteps == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,10 @@ def test_the_last_evaluation_is_within_the_budget() -> None:
         ({"algos": ("reinforc",)}, "no algorithm 'reinforc': did you mean reinforce?"),
         ({"algos": ("q",)}, "no algorithm 'q': there are a2c, ars, .*random_weight_search"),
         ({"envs": ("CartPool-v1",)}, "no environment 'CartPool-v1'.*CartPole"),
-        ({"envs": ("no_such_module:CartPole-v1",)}, "no environment 'no_such_module:CartPole-v1': No module named"),
+        (
+            {"envs": ("no_such_module:CartPole-v1",)},
+            "no environment 'no_such_module:CartPole-v1': the module 'no_such_module' can't be imported: .*No module named",
+        ),
         ({"seeds": 0}, "seeds must be at least 1, but got 0"),
         ({"seeds": []}, "seeds must be whole numbers"),
         ({"seeds": [1, -1]}, r"seeds must be whole numbers from 0 to .*\[1, -1\]"),
@@ -109,6 +113,11 @@ def test_an_algorithm_that_somebody_has_added_to_the_zoo(monkeypatch: pytest.Mon
         ("", "must map algorithms.*None"),
         ("ppo: {", "is not a YAML file.*line 1"),
         ("ppo: {default: {seen: 2020-01-01}}", "hyperparameters of ppo in .* must be numbers, strings, lists and dicts"),
+        (
+            "ppo: {default: {learning_rate: 1e-3, gamma: '.9', policy_kwargs: {optimizer_kwargs: {betas: [0.9, 1e2]}}}}",
+            "hyperparameters of ppo in '.*' have a text where a number is meant: default: learning_rate: '1e-3'; default: gamma: "
+            "'.9'; default: policy_kwargs: optimizer_kwargs: betas: '1e2'[.] .* write 1.0e-3, or !!float 1e-3",
+        ),
     ],
 )
 def test_a_file_of_hyperparameters_that_is_wrong(tmp_path: pathlib.Path, text: str, says: str) -> None:
@@ -118,10 +127,18 @@ def test_a_file_of_hyperparameters_that_is_wrong(tmp_path: pathlib.Path, text: s
 
 
 def test_a_file_of_hyperparameters(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "own.yml").write_text(yaml.dump(HYPERPARAMS))
-    assert read_hyperparameters(str(tmp_path / "own.yml")) == HYPERPARAMS
+    own = {**HYPERPARAMS, "ppo": {"default": {"learning_rate": "lin_1e-3", "env_kwargs": {"map_name": "4"}}}}
+    (tmp_path / "own.yml").write_text(yaml.dump(own))
+    assert read_hyperparameters(str(tmp_path / "own.yml")) == own
     with pytest.raises(FileNotFoundError, match=r"other\.yml"):
         read_hyperparameters("other.yml")
+
+
+def test_a_module_that_raises(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_envs.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="the module 'broken_envs' can't be imported: ZeroDivisionError: division by zero"):
+        find_environment("broken_envs:Mine-v0")
 
 
 @pytest.mark.usefixtures("odd_envs")

@@ -49,8 +49,8 @@ def test_a_run_leaves_what_the_zoo_would() -> None:
 @pytest.mark.parametrize("algo", HYPERPARAMS)
 def test_evaluations_are_at_the_same_timesteps_whatever_the_number_of_environments(algo: str) -> None:
     found = evaluations(execute(tiny_run(algo, timesteps=250, eval_freq=100)))
-    assert found["timesteps"].tolist() == [100, 200]
-    assert found["results"].shape == found["ep_lengths"].shape == (2, 2)
+    assert found["timesteps"].tolist() == [100, 200, 250]
+    assert found["results"].shape == found["ep_lengths"].shape == (3, 2)
     np.testing.assert_array_equal(found["results"], found["ep_lengths"])  # CartPole: 1 a step
 
 
