@@ -46,12 +46,17 @@ class EpisodicAlgorithm(BaseAlgorithm):
         return ended
 
     def _restart_environments(self, env: VecEnv) -> None:
-        """Reset, unless every environment stands at the start of an episode already."""
+        """
+        Reset, unless every environment stands at the start of an episode already.
+
+        From here on none counts as standing there: whatever ends the rollout early, an error in its first step
+        perhaps, the next one resets.
+        """
         assert self._last_episode_starts is not None
         # A GymnasiumVecEnv that can't reset at once still stands where the episodes ended
         if not self._last_episode_starts.all() or getattr(env.unwrapped, "has_reset_transitions", False):
             self._last_obs = env.reset()  # type: ignore[assignment]
-            self._last_episode_starts = np.ones(env.num_envs, dtype=bool)
+        self._last_episode_starts = np.zeros(env.num_envs, dtype=bool)
 
     def save(
         self,

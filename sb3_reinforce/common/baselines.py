@@ -110,6 +110,14 @@ def ridge_solution(squares: np.ndarray, products: np.ndarray, regularization: fl
     return np.linalg.solve(correlations, products / lengths) / lengths
 
 
+def n_linear_regressors(n_features: int) -> int:
+    """
+    :param n_features: Features of an observation.
+    :return: How many regressors :class:`LinearBaseline` makes of them and of the time.
+    """
+    return 2 * n_features + 4
+
+
 def _regressors(features: Observations, timesteps: np.ndarray) -> np.ndarray:
     assert isinstance(features, np.ndarray)
     x = features.astype(np.float64)

@@ -482,8 +482,8 @@ class LinearGaussianPolicy(LinearPolicy):
             )
         if kwargs.get("use_sde"):
             raise ValueError(
-                "LinearGaussianPolicy draws its actions independently of each other: use_sde must be False. 'MlpPolicy' has "
-                "state-dependent exploration."
+                "LinearGaussianPolicy draws its actions independently of each other: use_sde must be False. State-dependent "
+                "exploration is for 'MlpPolicy' with SB3's A2C or PPO."
             )
         super().__init__(observation_space, action_space, lr_schedule, net_arch, activation_fn, **kwargs)
 

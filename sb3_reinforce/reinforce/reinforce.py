@@ -1,5 +1,8 @@
 """REINFORCE: collect whole episodes, weigh their actions by what followed, take one step uphill."""
 
+import io
+import pathlib
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -11,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
@@ -24,6 +28,7 @@ from sb3_reinforce.common.baselines import (
     check_value_targets,
     clip_gradient,
     in_chunks,
+    n_linear_regressors,
 )
 from sb3_reinforce.common.callbacks import is_heard
 from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
@@ -58,6 +63,9 @@ _BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
 VALUE_STEP_SIZE = 0.01
 """Of the value net beside the natural gradient, whose learning rate is of another kind."""
 _LEAST = {"n_episodes": 1, "max_episode_steps": 1, "n_value_updates": 0, "vf_coef": 0, "damping": 0}
+_INTEGERS = ("n_episodes", "n_value_updates")
+_MAX_MATRIX_ROWS = 5_000
+"""A matrix of float64 has 200 MB then, and its solution takes seconds."""
 
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
 
@@ -66,6 +74,16 @@ def _default_step_size(policy_class: type[BasePolicy]) -> float:
     if issubclass(policy_class, LinearSoftmaxPolicy):
         return 0.2
     return 0.05 if issubclass(policy_class, LinearGaussianPolicy) else 0.005
+
+
+def _check_matrix(argument: str, names: str, n: int, instead: str) -> None:
+    """Before a matrix of that size, and its solution, stop the machine."""
+    if n > _MAX_MATRIX_ROWS:
+        raise ValueError(
+            f"{argument} solves a system of equations with as many unknowns as there are {names}, {n:,} here, but more than "
+            f"{_MAX_MATRIX_ROWS:,} would take too much memory and time. Use {instead}, or a features extractor with fewer "
+            "features."
+        )
 
 
 class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
@@ -80,8 +98,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     the mean over episodes of the sum over timesteps. (To divide by the number of timesteps,
     which is itself random and depends on the policy, would bias it.) With a ``baseline`` other than
-    "mean", no ``normalize_advantage`` and no ``max_grad_norm``, this is an unbiased
-    estimate of the gradient of the expected return, for ``gamma`` 1; a smaller gamma discounts
+    "mean", no ``normalize_advantage``, no ``max_grad_norm``, no ``bootstrap_truncated`` and no ``ent_coef``, this is an
+    unbiased estimate of the gradient of the expected return, for ``gamma`` 1; a smaller gamma discounts
     what an action is credited with, as is the custom, and not the states that come later.
 
     A rollout is the first ``n_episodes`` episodes *started*, each played to its end, from
@@ -128,15 +146,19 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     :param vf_coef: Value function coefficient for the loss of the value net, where it is used.
     :param n_value_updates: Gradient steps of the value net a rollout, each on 512 of its timesteps, where it is used: with
         ``baseline="value"`` or ``bootstrap_truncated``.
-    :param max_grad_norm: The maximum norm of the gradient; None for no clipping.
+    :param max_grad_norm: The maximum norm of the gradient; None for no clipping. Shortens the estimates of the rollouts
+        that say most, and so biases even the direction.
     :param natural_gradient: Whether to go along the natural gradient (Kakade, 2001), which counts a step by how
         much it changes what the policy does. For LinearSoftmaxPolicy with logits linear in the parameters. The default
-        learning rate is then 1, all the way; ``ent_coef=0.2`` keeps its long steps from ending in a corner.
+        learning rate is then 1, all the way; ``ent_coef=0.2`` keeps its long steps from ending in a corner. The value net,
+        where it is used, has no such gradient, and goes by Adam with a step size of 0.01, whatever the learning rate.
     :param target_kl: With ``natural_gradient``, the most that a step may change the policy: the mean Kullback-Leibler
         divergence over the rollout's timesteps, in nats. Steps that would be longer are shortened.
     :param damping: With ``natural_gradient``, what is added to the Fisher matrix's diagonal, relative to its mean.
     :param bootstrap_truncated: Whether the value net's estimate of what would have followed is added where a time limit ended
-        the episode; else the time limit belongs to the task, and the return ends there.
+        the episode; else the time limit belongs to the task, and the return ends there. The gradient is biased as far as that
+        estimate is wrong. The value net learns from the same returns, with its own estimate at their end, so give a ``gamma``
+        below 1: with 1, and time limits that end most episodes, these returns grow without bound.
     :param discount_weighting: Whether to weigh the action at time t by :math:`\gamma^t` too, which makes the estimate the
         gradient of the discounted return (Sutton and Barto, 2018, section 13.3). Without ``reward_to_go`` it is
         that already, and this changes nothing.
@@ -157,8 +179,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     :raises ValueError: If an argument is out of its range, a name is unknown, or a space is not
         supported; while learning, if an observation or a reward is not finite.
     :raises RuntimeError: While learning, if an episode is longer than ``max_episode_steps``.
-    :raises FloatingPointError: While learning, if the gradient is not finite. As with the other
-        errors, the parameters are then as they were before the rollout.
+    :raises FloatingPointError: While learning, if a gradient is not finite: its step is not taken. If it is the policy's, the
+        parameters are as they were before the rollout, as with the other errors. The value net learns after the policy has.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -281,16 +303,12 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     def _check_numbers(self) -> None:
         if not 0.0 <= self.gamma <= 1.0:
             raise ValueError(f"gamma must be between 0 and 1, but got {self.gamma}.")
-        for name, least in (
-            ("n_episodes", 1),
-            ("max_episode_steps", 1),
-            ("n_value_updates", 0),
-            ("vf_coef", 0),
-            ("damping", 0),
-        ):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ValueError(f"{name} must be at least {least}, but got {value}.")
+            if name in _INTEGERS and value is not None and not isinstance(value, (int, np.integer)):
+                raise ValueError(f"{name} must be an integer, but got {value!r}.")
         if not np.isfinite(self.ent_coef):
             raise ValueError(f"ent_coef must be finite, but got {self.ent_coef}.")
         if not self.target_kl > 0:
@@ -299,11 +317,22 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             raise ValueError(f"max_grad_norm must be positive, or None for no clipping, but got {self.max_grad_norm}.")
 
     def _check_policy(self) -> None:
+        if self.policy.use_sde:
+            raise ValueError(
+                "policy_kwargs has use_sde=True, but state-dependent exploration keeps its noise for many steps, and here "
+                "actions are drawn independently of each other. Leave use_sde out, or use SB3's A2C or PPO."
+            )
         if self.natural_gradient and not (isinstance(self.policy, LinearSoftmaxPolicy) and self.policy.is_linear):
             raise ValueError(
                 "natural_gradient needs the closed-form Fisher matrix of LinearSoftmaxPolicy with logits linear in the "
                 f"parameters (no net_arch), but this is a {type(self.policy).__name__}. Use that, or natural_gradient=False."
             )
+        if self.natural_gradient:
+            n_parameters = sum(parameter.numel() for parameter in self._actor_parameters())
+            _check_matrix("natural_gradient", "parameters", n_parameters, "natural_gradient=False")
+        if self.baseline == "linear":
+            n_regressors = n_linear_regressors(self.policy.pi_features_extractor.features_dim)
+            _check_matrix("baseline='linear'", "regressors", n_regressors, "baseline='time' or 'value'")
 
     def _epsilon_of_episodes(self, first: int, n_episodes: int) -> np.ndarray:
         """Epsilon of the episodes from number ``first`` on; a rollout long for a schedule by progress."""
@@ -684,6 +713,34 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         step = natural_step(gradient, fisher / n_timesteps, learning_rate, self.target_kl, self.damping)
         for parameter, part in zip(parameters, step.split([p.numel() for p in parameters]), strict=True):
             parameter.add_(part.view_as(parameter))
+
+    def save(
+        self,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """
+        Save all the attributes of the object and the model parameters in a zip-file. The file
+        takes its place only when it is complete.
+
+        :param path: Path to the file (``.zip`` is added if it has no suffix), or a file-like object.
+        :param exclude: Names of parameters that should be excluded in addition to the default ones.
+        :param include: Names of parameters that might be excluded but should be included anyway.
+        :raises OSError: If it can't be written; a file that was there before is untouched.
+        :raises ValueError: If a ``baseline`` of the user's own can't be pickled; the same holds.
+        """
+        exclude = list(exclude or ())
+        if callable(self.baseline) and "baseline" not in exclude:
+            try:
+                data_to_json({"baseline": self.baseline})
+            except Exception as error:
+                raise ValueError(
+                    f"The model can't be saved, for its baseline {self.baseline!r} can't be pickled: {error}. Give it a "
+                    "__getstate__ that leaves out what belongs to this process (open files, locks, environments), or save "
+                    "with exclude=['baseline'] and set model.baseline after loading."
+                ) from error
+        super().save(path, exclude, include)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """

@@ -156,11 +156,39 @@ def test_every_estimator_is_unbiased_for_what_it_says_it_estimates(name: str, ep
         assert standard_errors_off(np.array(samples)[:, i], exact).max() < 4, ESTIMATORS[i]
 
 
-def test_normalized_advantages_are_biased_as_the_docstring_says() -> None:
-    model = make(CORRIDOR, 1, baseline="leave_one_out", n_episodes=2, normalize_advantage=True)
-    exact = exact_gradient(CORRIDOR, *weight_and_bias(model))
-    mean = estimates(model, 5_000).mean(axis=0)
-    assert mean @ exact / np.linalg.norm(mean) / np.linalg.norm(exact) < 0.99, "not even its direction is right"
+UNBIASED = {"baseline": "leave_one_out", "normalize_advantage": False, "max_grad_norm": None, "bootstrap_truncated": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "biased"),
+    [
+        ("corridor", {"baseline": "mean"}),
+        ("corridor", {"normalize_advantage": True}),
+        ("corridor", {"max_grad_norm": 1.0}),
+        ("loop", {"bootstrap_truncated": True}),
+    ],
+)
+def test_what_the_docstring_calls_biased_is_and_without_it_the_same_rollouts_are_not(
+    name: str, biased: dict[str, Any]
+) -> None:
+    model = make(MDPS[name], 1, n_episodes=2, n_value_updates=0)
+    with th.no_grad():  # a value net that knows nothing
+        model.policy.value_net.weight.zero_()
+        model.policy.value_net.bias.fill_(10.0)
+    exact = exact_gradient(MDPS[name], *weight_and_bias(model))
+    _, callback = model._setup_learn(10**9)
+    samples: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for _ in range(2_500):
+        model.collect_rollouts(model.env, callback, model.rollout_buffer)
+        for settings, kept in zip((UNBIASED, {**UNBIASED, **biased}), samples, strict=True):
+            for argument, value in settings.items():
+                setattr(model, argument, value)
+            model.train()
+            kept.append(-np.concatenate([p.grad.numpy().ravel() for p in actor(model)]))  # type: ignore[union-attr]
+    without, with_bias = (np.array(kept) for kept in samples)
+    assert standard_errors_off(without, exact).max() < 4
+    rescaled = with_bias * (exact @ exact) / (with_bias.mean(axis=0) @ exact)
+    assert standard_errors_off(rescaled, exact).max() > 7, "not even its direction is right"
 
 
 def test_bootstrapping_adds_the_discounted_value_where_a_time_limit_ended_the_episode() -> None:
@@ -171,19 +199,25 @@ def test_bootstrapping_adds_the_discounted_value_where_a_time_limit_ended_the_ep
         model.policy.value_net.bias.fill_(10.0)
     _, callback = model._setup_learn(10**9)
     model.collect_rollouts(model.env, callback, model.rollout_buffer)
-    lengths, with_values = model.rollout_buffer.lengths, model._returns(model._credited_rewards())
+    lengths, rewards = model.rollout_buffer.lengths, model._credited_rewards()
+    to_go, targets = model._returns(rewards), model._value_targets(model._returns(rewards), rewards)
+    model.reward_to_go = False
+    whole, targets_of_whole = model._returns(rewards), model._value_targets(model._returns(rewards), rewards)
     numbers, observations = model.rollout_buffer.cut_off()
     assert 0 < len(numbers) < 30
     assert (lengths[numbers] == 5).all()
     assert set(np.ravel(observations).tolist()) <= {0, 1, 2}
-    model.bootstrap_truncated = False
-    without = model._returns(model._credited_rewards())
-    ends = np.cumsum(lengths) - 1
+    ends, without = np.cumsum(lengths), model.rollout_buffer.rewards()
     for episode in range(30):
-        for t in range(lengths[episode]):
-            row = ends[episode] - lengths[episode] + 1 + t
-            added = 10.0 * 0.5 ** (lengths[episode] - t) if episode in numbers else 0.0
-            assert with_values[row] == pytest.approx(without[row] + added)
+        followed = 10.0 if episode in numbers else 0.0
+        for row in reversed(range(ends[episode] - lengths[episode], ends[episode])):
+            followed = without[row] + 0.5 * followed
+            assert to_go[row] == pytest.approx(followed)
+        np.testing.assert_allclose(whole[ends[episode] - lengths[episode] : ends[episode]], followed)
+    np.testing.assert_array_equal(targets, to_go)
+    np.testing.assert_array_equal(
+        targets_of_whole, to_go
+    )  # the value net learns what follows, whatever actions are credited with
 
 
 def test_the_entropy_bonus_makes_the_policy_more_random() -> None:
@@ -229,12 +263,6 @@ def test_the_natural_step_is_the_inverse_fisher_matrix_times_the_gradient() -> N
     gradient = -np.concatenate([p.grad.numpy().ravel() for p in actor(model)]).astype(np.float64)  # type: ignore[union-attr]
     step = np.concatenate([p.detach().numpy().ravel() for p in actor(model)]) - before
     np.testing.assert_allclose(fisher @ step, 1e-3 * 10 * gradient, rtol=0.02, atol=1e-3 * np.abs(gradient).max())
-
-
-def test_the_mean_baseline_is_biased_as_its_docstring_says() -> None:
-    model = make(CORRIDOR, 1, baseline="mean", n_episodes=2)
-    exact = exact_gradient(CORRIDOR, *weight_and_bias(model))
-    assert standard_errors_off(estimates(model, 8_000), exact).max() > 4
 
 
 class _Continuous(TabularEnv):

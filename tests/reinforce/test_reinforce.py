@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import threading
 from typing import Any
 
 import gymnasium as gym
@@ -342,6 +343,20 @@ def test_after_a_stop_at_the_first_step_the_next_rollout_starts_afresh() -> None
     assert model.num_timesteps == 1 + model.rollout_buffer.size()
 
 
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_after_an_error_at_the_first_step_the_next_rollout_starts_afresh(n_envs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make_vec_env("CartPole-v1", n_envs)
+    model = REINFORCE("LinearSoftmaxPolicy", env, seed=0, n_episodes=2)
+    with monkeypatch.context() as patch:
+        step_wait = env.step_wait
+        patch.setattr(env, "step_wait", lambda: [step_wait(), 1 / 0])
+        with pytest.raises(ZeroDivisionError):
+            model.learn(1)
+    model.learn(1, reset_num_timesteps=False)
+    lengths = [info["l"] for info in model.ep_info_buffer]  # type: ignore[union-attr]
+    assert sorted(lengths) == sorted(model.rollout_buffer.lengths), "Monitor has seen no step more"
+
+
 def test_functional_callback_sees_what_sb3s_callbacks_see() -> None:
     seen: dict[str, Any] = {}
 
@@ -489,6 +504,34 @@ def test_a_function_as_baseline_is_asked_and_fitted_once_a_rollout(tmp_path: pat
     assert loaded.baseline.mean == baseline.mean > 0  # type: ignore[union-attr]
 
 
+def test_a_baseline_that_can_not_be_pickled_is_named(tmp_path: pathlib.Path) -> None:
+    baseline = MeanReturn()
+    baseline.lock = threading.Lock()  # type: ignore[attr-defined]
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", baseline=baseline, seed=0)
+    with pytest.raises(ValueError, match=r"baseline <.*MeanReturn.* can't be pickled: .*lock.*exclude=\['baseline'\]"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    model.save(tmp_path / "model", exclude=["baseline"])
+    loaded = REINFORCE.load(tmp_path / "model")
+    np.testing.assert_array_equal(weights(loaded), weights(model))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "norm"), [("n_value_updates", 0, 0.0), ("vf_coef", 0.0, 0.0), ("max_grad_norm", 1e-3, 1e-3)]
+)
+def test_what_is_set_after_construction_holds_for_the_value_net_too(argument: str, value: float, norm: float) -> None:
+    sgd = {"optimizer_class": th.optim.SGD}
+    model = REINFORCE("LinearSoftmaxPolicy", Toy(), baseline="value", learning_rate=1.0, n_value_updates=1, policy_kwargs=sgd)
+    setattr(model, argument, value)
+    before = value_parameters(model)
+    model.learn(1)
+    assert float((value_parameters(model) - before).norm()) == pytest.approx(norm, rel=1e-3)
+
+
+def value_parameters(model: REINFORCE) -> th.Tensor:
+    return th.nn.utils.parameters_to_vector(model.policy.value_net.parameters()).detach()
+
+
 class MeanReturn:
     """A user's own baseline."""
 
@@ -517,6 +560,38 @@ def test_a_function_that_is_no_baseline_is_told_so_and_nothing_is_learned(values
 def test_the_natural_gradient_solves_cartpole_in_fewer_steps() -> None:
     model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", natural_gradient=True, ent_coef=0.2, seed=0).learn(20_000)
     assert evaluate_policy(model, make_vec_env("CartPole-v1", 10, seed=9), 50)[0] > 300
+
+
+@pytest.mark.parametrize("learning_rate", [1.0, 0.1])
+def test_beside_the_natural_gradient_the_value_net_steps_as_adam_does(learning_rate: float) -> None:
+    """The first step of Adam moves every parameter by its step size."""
+    model = REINFORCE(
+        "LinearSoftmaxPolicy",
+        Toy(),
+        natural_gradient=True,
+        learning_rate=learning_rate,
+        baseline="value",
+        n_value_updates=1,
+        seed=0,
+    )
+    before, weight = value_parameters(model), model.policy.action_net.weight.detach().clone()
+    model.learn(1, log_interval=None)
+    np.testing.assert_allclose((value_parameters(model) - before).abs(), 0.01, rtol=1e-3)
+    assert not th.equal(model.policy.action_net.weight, weight)
+    assert model.logger.name_to_value["train/learning_rate"] == learning_rate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most_features", "words"),
+    [
+        ({"natural_gradient": True}, 2_499, r"natural_gradient solves.*parameters, 5,002 here.*Use natural_gradient=False"),
+        ({"baseline": "linear"}, 2_498, r"baseline='linear' solves.*regressors, 5,002 here.*Use baseline='time' or 'value'"),
+    ],
+)
+def test_too_many_unknowns_are_refused(arguments: dict[str, Any], most_features: int, words: str) -> None:
+    REINFORCE("LinearSoftmaxPolicy", Toy(spaces.Box(-1, 1, (most_features,))), **arguments)
+    with pytest.raises(ValueError, match=words):
+        REINFORCE("LinearSoftmaxPolicy", Toy(spaces.Box(-1, 1, (most_features + 1,))), **arguments)
 
 
 @pytest.mark.parametrize("policy", ["MlpPolicy", "LinearSoftmaxPolicy"])
@@ -564,6 +639,8 @@ def test_what_is_logged_of_advantages_and_baseline() -> None:
         ({"target_kl": 0.0}, "target_kl must be positive"),
         ({"damping": -1.0}, "damping must be at least 0"),
         ({"n_episodes": 0}, "n_episodes must be at least 1, but got 0"),
+        ({"n_episodes": 2.5}, "n_episodes must be an integer, but got 2.5"),
+        ({"n_value_updates": 1.5}, "n_value_updates must be an integer, but got 1.5"),
         ({"gamma": 1.5}, "gamma must be between 0 and 1, but got 1.5"),
         ({"baseline": "average"}, "baseline must be one of none, mean, leave_one_out.* but got 'average'"),
         ({"baseline": "leave_one_out", "n_episodes": 1}, "needs the other episodes"),
@@ -577,6 +654,11 @@ def test_what_is_logged_of_advantages_and_baseline() -> None:
 def test_arguments_out_of_range_are_named(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", **arguments)
+
+
+def test_state_dependent_exploration_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"use_sde=True.*SB3's A2C or PPO"):
+        REINFORCE("MlpPolicy", "Pendulum-v1", policy_kwargs={"use_sde": True})
 
 
 def test_an_unknown_policy_is_named_with_the_known_ones() -> None:
@@ -613,6 +695,17 @@ def test_a_gradient_that_is_not_finite_is_not_followed() -> None:
     env.reward = 3e38
     before = weights(model)
     with pytest.raises(FloatingPointError, match="gradient is not finite"):
+        model.learn(40)
+    np.testing.assert_array_equal(before, weights(model))
+
+
+@pytest.mark.parametrize("arguments", [{"baseline": "value"}, {"bootstrap_truncated": True}])
+def test_returns_too_large_for_the_value_net_are_refused_before_the_policys_step(arguments: dict[str, Any]) -> None:
+    env = Toy()
+    model = REINFORCE("MlpPolicy", env, seed=0, **arguments)  # normalised advantages: the policy itself could make a step
+    env.reward = 1e25
+    before = weights(model)
+    with pytest.raises(FloatingPointError, match=r"value net can't be fitted.*Nothing was learned"):
         model.learn(40)
     np.testing.assert_array_equal(before, weights(model))
 
