@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 
 from sb3_reinforce.common.acting import action_tensor
 from sb3_reinforce.common.episode_buffer import Observations
+from sb3_reinforce.common.features import unobserved
 
 BATCH_SIZE = 64
 
@@ -78,8 +80,9 @@ def fit_policy(
     history = FitHistory([], [])
     before = copy.deepcopy(policy.state_dict())
     try:
-        for _ in range(n_epochs):
-            _train(policy, optimizer, examples)
+        for epoch in range(n_epochs):
+            with unobserved(policy) if epoch > 0 else nullcontext():  # statistics count each example once
+                _train(policy, optimizer, examples)
             loss, accuracy = _evaluate(policy, examples)
             if not np.isfinite(loss):
                 raise ValueError(f"The loss is {loss}.")

@@ -1,5 +1,7 @@
+import contextlib
 import itertools
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -26,6 +28,7 @@ from sb3_reinforce.common.features import (
     tile_features,
     tile_offsets,
     to_unit_cube,
+    unobserved,
 )
 
 UNIT = spaces.Box(0, 1, (2,))
@@ -365,14 +368,84 @@ def test_predictions_are_the_same_after_saving_and_loading(features: Features, t
 
 
 @BOTH
-def test_evaluation_changes_nothing(features: Features) -> None:
+@pytest.mark.parametrize("algorithm", [REINFORCE, A2C])
+@pytest.mark.parametrize("net_arch", [None, [4]])
+def test_looking_and_evaluating_change_nothing(features: Features, algorithm: Any, net_arch: list[int] | None) -> None:
+    """SB3's algorithms leave the policy in training mode."""
     kwargs = {"n_tilings": 4, "n_tiles": 2} if features is TileCoding else {"order": 2}
-    model = model_with(features, make_vec_env("CartPole-v1", n_envs=4), **kwargs).learn(1_000)
-    model.policy.set_training_mode(False)
-    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
-    evaluate_policy(model, make_vec_env("CartPole-v1"), 3)
-    for name, tensor in model.policy.state_dict().items():
+    policy_kwargs = dict(features_extractor_class=features, features_extractor_kwargs=kwargs, net_arch=net_arch)
+    model = algorithm(LinearSoftmaxPolicy, make_vec_env("CartPole-v1", n_envs=4), seed=0, policy_kwargs=policy_kwargs)
+    look_at(model)
+    model.learn(1_000)
+    assert model.policy.features_extractor.n_observed > 0
+    look_at(model)
+
+
+def look_at(model: Any) -> None:
+    obs = np.random.default_rng(0).normal(100, 1, size=(20, 4)).astype(np.float32)
+    policy = model.policy
+    with unchanged(policy):
+        probabilities = policy.action_probabilities(obs)
+        policy.score(obs, np.zeros(20, dtype=int))
+        if policy.is_linear:
+            policy.fisher(th.as_tensor(obs))
+        th.testing.assert_close(policy.action_probabilities(obs), probabilities, rtol=0, atol=0)
+    policy.set_training_mode(False)
+    with unchanged(policy):
+        evaluate_policy(model, make_vec_env("CartPole-v1"), 3)
+
+
+@contextlib.contextmanager
+def unchanged(policy: th.nn.Module) -> Iterator[None]:
+    before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    yield
+    for name, tensor in policy.state_dict().items():
         assert th.equal(tensor, before[name]), name
+
+
+def test_a_model_is_in_evaluation_mode_whenever_it_does_not_learn(tmp_path: pathlib.Path) -> None:
+    model = model_with(FourierBasis, "CartPole-v1")
+    assert not model.policy.training
+    assert not model.learn(1).policy.training
+    model.save(tmp_path / "model")
+    assert not REINFORCE.load(tmp_path / "model").policy.training
+
+
+@pytest.mark.parametrize(
+    ("policy", "arguments"),
+    [
+        ("LinearSoftmaxPolicy", {}),
+        ("LinearSoftmaxPolicy", {"baseline": "linear"}),
+        ("LinearSoftmaxPolicy", {"baseline": "value", "bootstrap_truncated": True}),
+        ("LinearSoftmaxPolicy", {"baseline": "optimal", "epsilon": 0.1}),
+        ("LinearSoftmaxPolicy", {"natural_gradient": True}),
+        ("LinearSoftmaxPolicy", {"log_gradient_snr": True}),
+        ("MlpPolicy", {}),
+        ("MlpPolicy", {"baseline": "value", "log_gradient_snr": True}),
+    ],
+)
+def test_reinforce_observes_each_rollout_once(policy: str, arguments: dict[str, Any]) -> None:
+    policy_kwargs = dict(features_extractor_class=FourierBasis, features_extractor_kwargs={"order": 1})
+    model = REINFORCE(policy, "CartPole-v1", seed=0, n_episodes=4, policy_kwargs=policy_kwargs, **arguments).learn(200)
+    assert model._n_updates > 1
+    assert model.policy.features_extractor.n_observed == model.num_timesteps  # type: ignore[union-attr]
+
+
+def test_a_fit_observes_each_example_once() -> None:
+    policy = LinearSoftmaxPolicy(UNBOUNDED, spaces.Discrete(2), lambda _: 0.1, features_extractor_class=FourierBasis)
+    states = 100 * points_of(150, 2)
+    policy.fit(states, np.arange(150) % 2, n_epochs=3)
+    assert policy.features_extractor.n_observed == 150
+    low = states.mean(axis=0) - 3 * states.std(axis=0)
+    np.testing.assert_allclose(policy.features_extractor.running_low, low, rtol=1e-4)  # type: ignore[arg-type]
+
+
+def test_unobserved_ends_with_an_error_too() -> None:
+    extractor = FourierBasis(UNBOUNDED).train()
+    with pytest.raises(RuntimeError), unobserved(extractor):
+        extractor(th.zeros(1, 3))
+    extractor(th.zeros(1, 2))
+    assert extractor.n_observed == 1
 
 
 @pytest.mark.parametrize(
