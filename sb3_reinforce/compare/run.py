@@ -132,7 +132,12 @@ class Experiment(ExperimentManager):
         """
         setup = self.setup_experiment()
         assert setup is not None
+        # SB3 counts up from the seed, so that runs of seeds 1 and 2 would have most environments in common
+        self.envs[-1].seed(self._seed(0))
         return setup[0]
+
+    def _seed(self, stream: int) -> int:
+        return int(np.random.SeedSequence((self.seed, stream)).generate_state(1)[0])
 
     def close(self) -> None:
         """Close all environments."""
@@ -157,7 +162,7 @@ class Experiment(ExperimentManager):
     def create_callbacks(self) -> None:
         """Evaluate at the run's timesteps, on environments that have a seed of their own."""
         eval_env = self.create_envs(self.n_eval_envs, eval_env=True)
-        eval_env.seed(int(np.random.SeedSequence((self.seed, 1)).generate_state(1)[0]))
+        eval_env.seed(self._seed(1))
         self.callbacks.append(
             EvalCallbackAtTimesteps(
                 eval_env,

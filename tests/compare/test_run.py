@@ -134,13 +134,14 @@ def test_an_evaluation_reached_in_one_long_step_is_made_for_each_of_its_timestep
         assert log["timesteps"].tolist() == [10, 20, 90, 200]
 
 
-def test_evaluations_play_other_episodes_than_training(tmp_path: pathlib.Path) -> None:
-    experiment = Experiment(tiny_run("a2c"), str(tmp_path))
-    experiment.build()
-    training, evaluation = experiment.envs[1], experiment.envs[0]
-    firsts = np.concatenate([training.reset(), evaluation.reset()])
-    assert len(np.unique(firsts, axis=0)) == 3 + 2
-    experiment.close()
+def test_no_two_environments_of_a_comparison_play_the_same_episodes(tmp_path: pathlib.Path) -> None:
+    firsts = []
+    for run in plan(("a2c",), seeds=[1, 2]).runs:
+        experiment = Experiment(run, str(tmp_path))
+        experiment.build()
+        firsts += [env.reset() for env in experiment.envs]
+        experiment.close()
+    assert len(np.unique(np.concatenate(firsts), axis=0)) == 2 * (3 + 2)  # those to train on, and to evaluate on
 
 
 def test_arguments_of_the_environment_are_those_of_the_evaluations_too(tmp_path: pathlib.Path) -> None:
