@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # which take seconds to import, and are an extra
     from sb3_reinforce.compare.plan import Plan, Run, RunName
     from sb3_reinforce.compare.run import Outcome
 
+# Of which the runs know nothing
+REPORT_PACKAGES = ("joblib", "rliable", "pandas", "matplotlib")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -95,6 +98,7 @@ def compare(
     if len(refused) == len(plan.runs):
         raise ValueError("; ".join(dict.fromkeys(map(str, refused.values()))))
     storage.open_folder(folder, plan)
+    _mention_unequal_budgets(plan)
     ready = [run for run in to_do if run.name not in refused]
     with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
         outcomes = itertools.chain(_failed(refused), execute_all(ready))
@@ -105,6 +109,17 @@ def compare(
     thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
     report = write_report(folder, results, thresholds, _details(plan, failures))
     return Comparison(folder, results, failures, report)
+
+
+def _mention_unequal_budgets(plan: "Plan") -> None:
+    for env, budgets in plan.budgets().items():
+        if len(set(budgets.values())) > 1:
+            named = ", ".join(f"{algo} {budget:,}" for algo, budget in budgets.items())
+            print(
+                f"Not the same number of timesteps on {env}: {named}. Who has trained longer has an advantage; timesteps "
+                "(--timesteps) gives all the same.",
+                file=sys.stderr,
+            )
 
 
 def _refused(runs: "list[Run]") -> "dict[RunName, ValueError]":
@@ -150,8 +165,12 @@ def _keep_all(outcomes: "Iterable[Outcome]", folder: pathlib.Path, n_finished: i
 
 def _details(plan: "Plan", failures: "dict[RunName, str]") -> dict[str, Any]:
     """What the report says beside the results."""
+    from sb3_reinforce.compare.plan import installed
+
+    described = plan.as_dict()
     return {
-        **plan.as_dict(),
+        **described,
+        "versions": {**described["versions"], **installed(REPORT_PACKAGES)},
         "command": shlex.join(sys.orig_argv),
         "failures": [{**name._asdict(), "error": error} for name, error in failures.items()],
     }

@@ -1,5 +1,6 @@
 """What a comparison runs: every algorithm on every environment with every seed, each with its hyperparameters."""
 
+import contextlib
 import copy
 import difflib
 import hashlib
@@ -9,7 +10,7 @@ import importlib.resources
 import json
 import pathlib
 import platform
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ register()
 
 # What the numbers of a run depend on, beside its plan
 PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "torch", "numpy")
+# Those of some environments also on these, if they are installed
+ENVIRONMENT_PACKAGES = ("ale-py", "box2d", "box2d-py", "mujoco", "opencv-python", "opencv-python-headless", "pygame")
 # An environment is evaluated this often, by default, within its smallest budget
 N_EVALUATIONS = 20
 
@@ -99,22 +102,44 @@ class Plan:
             "n_eval_episodes": self.runs[0].n_eval_episodes,
             "device": self.runs[0].device,
             "hyperparameters": hyperparameters,
-            "versions": versions(),
+            "versions": {**versions(), **installed(ENVIRONMENT_PACKAGES)},
         }
+
+    def budgets(self) -> dict[str, dict[str, int]]:
+        """
+        :return: For each environment, for how many timesteps each algorithm trains.
+        """
+        budgets: dict[str, dict[str, int]] = {}
+        for run in self.runs:
+            budgets.setdefault(run.name.env, {})[run.name.algo] = run.n_timesteps
+        return budgets
 
     def fingerprint(self) -> str:
         """
-        :return: Eight characters that are the same for the same plan.
+        :return: Eight characters that are the same for the same plan, also when an environment's package, for want of which
+            its runs have failed, is there at last.
         """
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:8]
+        plan = {**self.as_dict(), "versions": versions()}
+        return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def versions() -> dict[str, str]:
     """
-    :return: The versions of Python and of the packages that the results depend on.
+    :return: The versions of Python and of the packages that all results depend on.
     """
-    ours = {"python": platform.python_version(), "sb3-reinforce": __version__}
-    return {**ours, **{package: importlib.metadata.version(package) for package in PACKAGES}}
+    return {"python": platform.python_version(), "sb3-reinforce": __version__, **installed(PACKAGES)}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """
+    :param packages: Names of packages.
+    :return: The versions of those that are installed.
+    """
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def make_plan(

@@ -37,9 +37,12 @@ def open_folder(folder: pathlib.Path, plan: Plan) -> None:
     :raises OSError: If it can't be written to.
     """
     path = folder / "plan.json"
-    new = json.dumps(plan.as_dict(), indent=2) + "\n"
+    new = plan.as_dict()
     if path.exists():
-        changes = list(_differences(json.loads(path.read_text()), json.loads(new), ""))
+        old = json.loads(path.read_text())
+        # A package that was not installed then, or is not now, has made no difference
+        old["versions"], new["versions"] = {**new["versions"], **old["versions"]}, {**old["versions"], **new["versions"]}
+        changes = list(_differences(old, json.loads(json.dumps(new)), ""))
         if changes:
             raise ValueError(
                 f"The folder '{folder}' holds a comparison with another plan: {'; '.join(changes)}. "
@@ -47,8 +50,7 @@ def open_folder(folder: pathlib.Path, plan: Plan) -> None:
             )
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"The folder '{folder}' holds something else than a comparison. Choose another one.")
-    else:
-        write_atomically(path, new.encode())
+    write_atomically(path, (json.dumps(new, indent=2) + "\n").encode())
     for leftover in (_UNFINISHED, _FAILURES):  # whatever has failed is tried again
         shutil.rmtree(folder / leftover, ignore_errors=True)
 

@@ -62,8 +62,11 @@ def test_from_python(no_report: list[Any], capfd: pytest.CaptureFixture[str]) ->
     assert details["failures"] == []
     assert details["hyperparameters"]["a2c"]["CartPole-v1"] == {**HYPERPARAMS["a2c"]["default"], "n_timesteps": 200}
     assert details["versions"]["sb3-reinforce"] == sb3_reinforce.__version__
+    assert {"rliable", "joblib"} <= set(details["versions"])
+    assert "rliable" not in pathlib.Path("out/plan.json").read_text()
     out, err = capfd.readouterr()
     assert out == ""
+    assert "Not the same number of timesteps" not in err
     assert re.search(r"out: 100%.* 4/4 \[\d\d:\d\d<\d\d:\d\d", err)  # the progress, and the time left
 
 
@@ -255,6 +258,13 @@ def test_what_can_not_be_done_is_said_before_anything_runs(
     error = error_of(capsys, *arguments("--folder", "out", *changes, algos=["a2c"], envs=["CartPole-v1"]))
     assert re.search(says, error)
     assert not pathlib.Path("out/a2c").exists()
+
+
+def test_budgets_that_are_not_the_same_are_said(no_report: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = {"a2c": 300, "reinforce": 1200}
+    own = {algo: {"default": {**HYPERPARAMS[algo]["default"], "n_timesteps": n}} for algo, n in budgets.items()}
+    compare(list(own), ["CartPole-v1"], 1, **{**TINY, "timesteps": None, "hyperparams": own})
+    assert "Not the same number of timesteps on CartPole-v1: a2c 300, reinforce 1,200." in capsys.readouterr().err
 
 
 def test_what_is_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

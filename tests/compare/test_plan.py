@@ -1,14 +1,16 @@
+import importlib.metadata
 import json
 import pathlib
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from rl_zoo3 import ALGOS
 from stable_baselines3 import A2C
 
-from sb3_reinforce.compare.plan import RunName, find_environment, read_hyperparameters, versions
+from sb3_reinforce.compare.plan import RunName, find_environment, installed, read_hyperparameters
 from tests.compare.tiny import HYPERPARAMS, plan
 
 
@@ -115,7 +117,7 @@ def test_an_algorithm_that_somebody_has_added_to_the_zoo(monkeypatch: pytest.Mon
         ("ppo: {default: {seen: 2020-01-01}}", "hyperparameters of ppo in .* must be numbers, strings, lists and dicts"),
         (
             "ppo: {default: {learning_rate: 1e-3, gamma: '.9', policy_kwargs: {optimizer_kwargs: {betas: [0.9, 1e2]}}}}",
-            "hyperparameters of ppo in '.*' have a text where a number is meant: default: learning_rate: '1e-3'; default: gamma: "
+            "of ppo in '.*' have a text where a number is meant: default: learning_rate: '1e-3'; default: gamma: "
             "'.9'; default: policy_kwargs: optimizer_kwargs: betas: '1e2'[.] .* write 1.0e-3, or !!float 1e-3",
         ),
     ],
@@ -154,10 +156,25 @@ def test_a_plan_is_told_by_all_that_its_results_depend_on(monkeypatch: pytest.Mo
     others = [plan(seeds=2), plan(("a2c",)), plan(envs=("FrozenLake-v1",)), plan(timesteps=300), plan(eval_freq=50)]
     others.append(plan(hyperparams={"reinforce": {"default": {"policy": "MlpPolicy"}}}))
     fingerprints = {other.fingerprint() for other in others}
-    monkeypatch.setattr("sb3_reinforce.compare.plan.versions", lambda: {**versions(), "torch": "0.1"})
-    assert len({plan().fingerprint(), *fingerprints}) == 7
-    monkeypatch.undo()
-    assert plan().fingerprint() not in fingerprints
+    without = plan().fingerprint()
+    assert without not in fingerprints
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "0.1" if package == "torch" else version(package))
+    assert plan().fingerprint() not in {without, *fingerprints}
+    # What failed without a package is tried again with it
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "0.1" if package == "mujoco" else version(package))
+    assert plan().fingerprint() == without
+    assert plan().as_dict()["versions"]["mujoco"] == "0.1"
+
+
+def test_versions_are_those_of_what_is_installed() -> None:
+    assert installed(["numpy", "no-such-package"]) == {"numpy": np.__version__}
+
+
+def test_budgets_are_by_environment() -> None:
+    own = {"ppo": {"default": {"n_timesteps": 1000}}, "a2c": {"default": {"n_timesteps": 5e2}}}
+    budgets = plan(("ppo", "a2c"), ("CartPole-v1", "FrozenLake-v1"), timesteps=None, hyperparams=own).budgets()
+    assert budgets == {env: {"ppo": 1000, "a2c": 500} for env in ("CartPole-v1", "FrozenLake-v1")}
 
 
 def test_a_plan_can_be_written_and_read() -> None:

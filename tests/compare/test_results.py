@@ -150,6 +150,20 @@ def test_so_is_one_of_other_versions(folder: pathlib.Path) -> None:
         open_folder(folder, plan(("reinforce", "a2c"), seeds=[10, 2]))
 
 
+def test_but_not_one_that_a_package_has_come_to_or_gone_from(folder: pathlib.Path) -> None:
+    comparison = plan(("reinforce", "a2c"), seeds=[10, 2])
+    held = json.loads((folder / "plan.json").read_text())
+    held["versions"] = {**held["versions"], "mujoco": "3.0"}
+    del held["versions"]["pygame"]
+    (folder / "plan.json").write_text(json.dumps(held))
+    open_folder(folder, comparison)
+    now = json.loads((folder / "plan.json").read_text())["versions"]
+    assert now == {**comparison.as_dict()["versions"], "mujoco": "3.0"}
+    (folder / "plan.json").write_text(json.dumps({**held, "versions": {**now, "pygame": "0.1"}}))
+    with pytest.raises(ValueError, match=r"versions pygame was 0\.1 there"):
+        open_folder(folder, comparison)
+
+
 def test_and_one_that_holds_something_else(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a2c").mkdir()
     with pytest.raises(ValueError, match="holds something else than a comparison"):
