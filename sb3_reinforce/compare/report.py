@@ -267,11 +267,13 @@ def _opening(results: pd.DataFrame, statistics: Statistics) -> list[str]:
         f"{_plural(n_runs, 'run')} finished. A score is {score}. Intervals are {CONFIDENCE:.0%} bootstrap intervals over "
         "seeds. The end of this report says how each number is made and what it was made from.",
         "## In short",
-        "\n".join(f"- **{escape(section.title)}.** {' '.join(_leader(section))}" for section in statistics.sections),
+        "\n".join(
+            f"- **{escape(section.title)}.** {' '.join(_leader(section, statistics))}" for section in statistics.sections
+        ),
     ]
 
 
-def _leader(section: Section) -> list[str]:
+def _leader(section: Section, statistics: Statistics) -> list[str]:
     """Who has the highest score, and whether that means anything."""
     best = section.final.iloc[0]
     leaders = list(section.final["algo"][section.final["iqm"] == best["iqm"]])
@@ -297,6 +299,9 @@ def _leader(section: Section) -> list[str]:
         others = [algo for algo, which in verdicts.items() if which == verdict]
         if others:
             sentences.append(f"{beginning} {_join(others)}.")
+    unequal = [algo for algo in verdicts if not all(statistics.same_steps(section, algo, leader) for leader in leaders)]
+    if unequal:
+        sentences.append(f"But the steps trained were not the same for {_join(unequal)}.")
     return sentences
 
 
@@ -361,7 +366,10 @@ def _shorter_warning(shorter: pd.DataFrame) -> list[str]:
         f"(the shortest for {row.shortest:,} of {row.longest:,} timesteps)"
         for row in shorter.itertuples()
     ]
-    return [f"**Trained for fewer steps than others:** {'; '.join(groups)}. The last score of each counts as its final score."]
+    return [
+        f"**Trained for fewer steps than others:** {'; '.join(groups)}. The last score of each counts as its final score, so "
+        "verdicts between them and others are marked: unequal steps."
+    ]
 
 
 def _left_out_warning(statistics: Statistics) -> list[str]:
@@ -385,7 +393,7 @@ def _section(index: int, section: Section, statistics: Statistics) -> list[str]:
     images = {plot.name: _image(index, section, plot) for plot in _plots(section)}
     blocks += [images[_CURVES.name], images[_FINAL.name], _final_table(section)]
     if not section.improvements.empty:
-        blocks += [images[_IMPROVEMENTS.name], _pairs_sentence(section.improvements), _improvements_table(section)]
+        blocks += [images[_IMPROVEMENTS.name], _pairs_sentence(section.improvements), _improvements_table(section, statistics)]
     blocks.append(images[_PROFILES.name])
     if section.times is not None:
         blocks += [images[_TIMES.name], _times_table(section.times)]
@@ -442,11 +450,12 @@ def _pairs_sentence(pairs: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def _improvements_table(section: Section) -> str:
+def _improvements_table(section: Section, statistics: Statistics) -> str:
     rows = []
     for pair in section.improvements.itertuples():
         names = f"{escape(pair.algo)} over {escape(pair.other)}"
-        rows.append((names, pair.verdict, probability(pair.probability), interval(pair.low, pair.high, probability)))
+        unequal = "" if statistics.same_steps(section, pair.algo, pair.other) else ", unequal steps"
+        rows.append((names, pair.verdict + unequal, probability(pair.probability), interval(pair.low, pair.high, probability)))
     return table("llrr", ["Pair", "Verdict", "Probability", f"{CONFIDENCE:.0%} interval"], rows)
 
 

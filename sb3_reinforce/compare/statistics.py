@@ -84,6 +84,20 @@ class Statistics:
     """``algo, env, n_runs, shortest, longest``: how many runs trained for fewer steps than the environment's longest."""
     left_out: dict[str, list[int]]
     """For each algorithm, its seeds that lack an environment and so are not in ``ALL_ENVIRONMENTS``."""
+    steps: pd.DataFrame
+    """For how many timesteps each algorithm (a column) trained in each environment (a row), in its shortest run."""
+
+    def same_steps(self, section: Section, algo: str, other: str) -> bool:
+        """
+        :param section: An environment, or all.
+        :param algo: An algorithm.
+        :param other: Another one.
+        :return: Whether both trained for about as many timesteps, without which the verdict on them is no fair one.
+        """
+        pair = self.steps[[algo, other]]
+        if section.title != ALL_ENVIRONMENTS:
+            pair = pair.loc[[section.title]]
+        return not (pair.min(axis=1) < SHORTER * pair.max(axis=1)).any()
 
 
 def compute_statistics(results: pd.DataFrame, thresholds: Mapping[str, float | None]) -> Statistics:
@@ -106,11 +120,11 @@ def compute_statistics(results: pd.DataFrame, thresholds: Mapping[str, float | N
     sections = environments
     left_out: dict[str, list[int]] = {}
     if len(environments) > 1:
-        steps, scores, left_out = scores_of_all(normalize(results, ranges))
+        shares, scores, left_out = scores_of_all(normalize(results, ranges))
         all_have_thresholds = all(section.threshold is not None for section in environments)
         if scores:  # else no algorithm has a seed in every environment
-            sections = [_section(ALL_ENVIRONMENTS, steps, scores, 1.0 if all_have_thresholds else None), *environments]
-    return Statistics(sections, ranges, _n_seeds(results), not_finite, _shorter(results), left_out)
+            sections = [_section(ALL_ENVIRONMENTS, shares, scores, 1.0 if all_have_thresholds else None), *environments]
+    return Statistics(sections, ranges, _n_seeds(results), not_finite, _shorter(results), left_out, _steps(results))
 
 
 def check_results(results: pd.DataFrame) -> None:
@@ -442,6 +456,10 @@ def _n_seeds(results: pd.DataFrame) -> pd.DataFrame:
     counts = results.groupby(["algo", "env"], sort=False)["seed"].nunique()
     everything = pd.MultiIndex.from_product([results["algo"].unique(), results["env"].unique()], names=["algo", "env"])
     return counts.reindex(everything, fill_value=0).rename("n_seeds").reset_index()
+
+
+def _steps(results: pd.DataFrame) -> pd.DataFrame:
+    return results.groupby(["env", "algo", "seed"])["timesteps"].max().groupby(["env", "algo"]).min().unstack()
 
 
 def _shorter(results: pd.DataFrame) -> pd.DataFrame:

@@ -282,6 +282,16 @@ def test_runs_that_failed_diverged_or_were_shorter_are_said() -> None:
     assert f"**Trained for fewer steps than others:** {fewer_steps}" in text
 
 
+def test_verdicts_on_unequal_training_are_marked() -> None:
+    results = comparison(["a", "b", "c"])
+    text = short_report(results[~((results["algo"] == "b") & (results["timesteps"] > 30))])
+    assert "It is better than b and c. But the steps trained were not the same for b." in text
+    assert "| a over b | better, unequal steps |" in text
+    assert "| b over c | better, unequal steps |" in text
+    assert "| a over c | better |" in text
+    assert "unequal" not in short_report(results)
+
+
 def test_no_algorithm_has_a_seed_in_every_environment(tmp_path: pathlib.Path) -> None:
     write_report(tmp_path, pd.concat([comparison(["a"], ["E-v0"]), comparison(["b"], ["F-v0"])]), {}, DETAILS)
     page = Page((tmp_path / "report.html").read_text())

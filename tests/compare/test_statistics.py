@@ -349,6 +349,20 @@ def test_what_is_missing_is_counted() -> None:
     assert computed.left_out == {"b": [0, 1, 2, 3, 4]}
 
 
+def test_pairs_that_trained_for_the_same_steps() -> None:
+    results = comparison(["a", "b", "c"], ["E-v0", "F-v0"])
+    results = results[~((results["env"] == "F-v0") & (results["algo"] == "b") & (results["timesteps"] > 30))]
+    results = results[~((results["env"] == "F-v0") & (results["algo"] == "c") & (results["timesteps"] > 30))]
+    results = results[~((results["algo"] == "c") & (results["env"] == "E-v0"))]
+    computed = compute_statistics(results, {})
+    together, e, f = computed.sections
+    assert computed.same_steps(e, "a", "b")
+    assert not computed.same_steps(f, "a", "b")
+    assert not computed.same_steps(f, "c", "a")
+    assert computed.same_steps(f, "b", "c")  # both less than a
+    assert not computed.same_steps(together, "a", "b")
+
+
 def test_without_a_seed_in_every_environment_each_is_by_itself() -> None:
     results = pd.concat([comparison(["a"], ["E-v0"]), comparison(["b"], ["F-v0"])])
     computed = compute_statistics(results, {})
