@@ -148,7 +148,7 @@ def in_bulk(draw: Callable[[tuple[int, ...]], np.ndarray], shape: tuple[int, ...
     :param draw: Draws an array of a shape.
     :param shape: Of the arrays to hand out.
     """
-    n_arrays = max(1, 4096 // int(np.prod(shape)))
+    n_arrays = max(8, 4096 // int(np.prod(shape)))
     while True:
         yield from draw((n_arrays, *shape))
 

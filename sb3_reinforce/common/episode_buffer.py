@@ -85,13 +85,12 @@ def _empty_like(observations: Observations, n_rows: int) -> Observations:
     return np.empty((n_rows, *observations.shape[1:]), observations.dtype)
 
 
-def _put(observations: Observations, rows: slice, values: Observations) -> None:
-    if isinstance(observations, dict):
-        assert isinstance(values, dict)
-        for key, array in observations.items():
-            array[rows] = values[key]
-    else:
-        observations[rows] = values
+def _put(array: np.ndarray, rows: slice, values: np.ndarray, envs: np.ndarray | None) -> None:
+    """Write the values of some environments into some rows; of all, if ``envs`` is None."""
+    if envs is None:
+        array[rows] = values
+    else:  # a quarter of the time of array[rows] = values[envs]; "clip" does without a second copy, and nothing is clipped
+        values.astype(array.dtype, copy=False).take(envs, axis=0, out=array[rows], mode="clip")
 
 
 def _stack(rows: list[Any]) -> Any:
@@ -153,7 +152,7 @@ class EpisodeOrder:
         :return: The environments that have ended an episode that counts, and the numbers of
             those episodes, in start order.
         """
-        ended = np.flatnonzero(dones[self.envs])
+        ended = dones.take(self.envs).nonzero()[0]
         if len(ended) == 0:
             return ended, ended
         envs, episodes = self.envs[ended], self.episodes[ended]
@@ -231,6 +230,7 @@ class EpisodeBuffer(BaseBuffer):
         self._rows: list[np.ndarray] = []
         """Where the timesteps of each block stand in episode order; empty until the rollout is complete."""
         self._open: _Block | None = None
+        self._n_rows_expected = max(_FIRST_BLOCK_ROWS, getattr(self, "_n_rows_closed", 0))
         self._n_rows, self._n_rows_closed = 0, 0
         self._stretches: list[_Stretch] = []
         self._cut_off: dict[int, Any] = {}
@@ -258,26 +258,28 @@ class EpisodeBuffer(BaseBuffer):
             envs, episodes, starts = envs[stepped], episodes[stepped], starts[stepped]
             order.starts = order.starts + ~stepped
         n = len(envs)
-        if n < self.n_envs:
-            obs = take_rows(obs, envs)
-            actions, rewards = actions[envs], rewards[envs]
         block = self._open
         if block is None or self._n_rows + n > len(block.rewards):
             block = self._open_block(obs, n)
         first, self._n_rows = self._n_rows, self._n_rows + n
-        rows = slice(first, self._n_rows)
-        _put(block.observations, rows, obs)
-        block.actions[rows] = actions
-        block.rewards[rows] = rewards
+        rows, some = slice(first, self._n_rows), envs if n < self.n_envs else None
+        observations: Any = block.observations
+        if isinstance(obs, dict):
+            for key, values in obs.items():
+                _put(observations[key], rows, values, some)
+        else:
+            _put(observations, rows, obs, some)
+        _put(block.actions, rows, actions, some)
+        _put(block.rewards, rows, rewards, some)
         stretches = self._stretches
         if not stretches or stretches[-1].episodes is not episodes or stretches[-1].starts is not starts:
             stretches.append(_Stretch(first, episodes, starts, order.n_steps))
         order.n_steps += 1
 
     def _open_block(self, obs: Observations, n_rows: int) -> _Block:
-        """Room for the next steps, at least ``n_rows``: as much again as there is, up to a whole block."""
+        """Room for the next steps, at least ``n_rows``: for as many as in the last rollout, or as much again as there is."""
         self._close_block()
-        n_rows = max(n_rows, min(self._rows_per_block, max(self._n_rows_closed, _FIRST_BLOCK_ROWS)))
+        n_rows = max(n_rows, min(self._rows_per_block, max(self._n_rows_closed, self._n_rows_expected)))
         actions = np.empty((n_rows, *self._action_shape), self._action_dtype)
         numbers = np.empty(0, np.int32)  # of episodes and timesteps; known when the block is closed
         self._open = _Block(_empty_like(obs, n_rows), actions, np.empty(n_rows, np.float32), numbers, numbers)

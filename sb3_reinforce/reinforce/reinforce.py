@@ -427,6 +427,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         vec_env: Any = env.unwrapped
         waits_for_reset = getattr(vec_env, "has_reset_transitions", False)  # of GymnasiumVecEnv
         has_listeners = is_heard(callback)
+        # Of more episodes than the statistics remember, nobody but a listener sees the first ones
+        n_unseen = 0 if has_listeners else rollout_buffer.n_episodes - self._stats_window_size
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -447,11 +449,9 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             resets = vec_env.reset_transitions if waits_for_reset else None
             rollout_buffer.add(self._last_obs, actions, rewards, resets)
             if np.count_nonzero(dones):  # several times as fast as any()
-                ended, episodes = order.end_episodes(dones)
-                self._record_episodes(infos, ended)
-                if self.bootstrap_truncated:
-                    self._keep_cut_off(infos, ended, episodes)
-                self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])
+                ended = self._end_episodes(order, dones, infos)
+                if order.n_ended > n_unseen:
+                    self._record_episodes(infos, ended)
             elif n_steps >= self.max_episode_steps:
                 check_that_episodes_end(order.longest, self.max_episode_steps)
             self._last_obs = new_obs  # type: ignore[assignment]
@@ -460,6 +460,14 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _end_episodes(self, order: EpisodeOrder, dones: np.ndarray, infos: list[dict[str, Any]]) -> np.ndarray:
+        """Close the episodes that ended with the step; return the environments of those that count."""
+        ended, episodes = order.end_episodes(dones)
+        if self.bootstrap_truncated:
+            self._keep_cut_off(infos, ended, episodes)
+        self.exploration_rate = float(self._rollout_epsilon[order.n_started - 1])
+        return ended
 
     def _keep_cut_off(self, infos: list[dict[str, Any]], envs: np.ndarray, episodes: np.ndarray) -> None:
         for env, episode in zip(envs.tolist(), episodes.tolist(), strict=True):

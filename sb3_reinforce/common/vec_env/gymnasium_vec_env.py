@@ -400,7 +400,9 @@ class GymnasiumVecEnv(VecEnv):
                 "Wrap it in gymnasium.wrappers.vector.JaxToNumpy, or its like."
             )
         vector_infos = self._without_noise(vector_infos)
-        self.reset_infos = [info_of(vector_infos, i) if vector_infos else {} for i in range(self.num_envs)]
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        if vector_infos:
+            self.reset_infos = [info_of(vector_infos, i) for i in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._dones = np.zeros(self.num_envs, dtype=bool)
@@ -452,7 +454,7 @@ class GymnasiumVecEnv(VecEnv):
         if self.has_reset_transitions:
             self._mark_reset_transitions(infos)
         self._dones = dones
-        envs = np.flatnonzero(dones)
+        envs = dones.nonzero()[0]
         if len(envs):
             infos.ended = self._end_episodes(obs, envs, truncated[envs] > terminated[envs], vector_infos, infos.vector_infos)
         return obs, own_rewards, dones, infos
