@@ -112,14 +112,14 @@ def compare(
 
 
 def _mention_unequal_budgets(plan: "Plan") -> None:
-    for env, budgets in plan.budgets().items():
-        if len(set(budgets.values())) > 1:
-            named = ", ".join(f"{algo} {budget:,}" for algo, budget in budgets.items())
-            print(
-                f"Not the same number of timesteps on {env}: {named}. Who has trained longer has an advantage; timesteps "
-                "(--timesteps) gives all the same.",
-                file=sys.stderr,
-            )
+    unequal = [
+        f"on {env} " + ", ".join(f"{algo} {budget:,}" for algo, budget in budgets.items())
+        for env, budgets in plan.budgets().items()
+        if len(set(budgets.values())) > 1
+    ]
+    if unequal:
+        advice = "Who trains longer has an advantage; timesteps (--timesteps) gives all the same."
+        print(f"Not the same number of timesteps: {'; '.join(unequal)}. {advice}", file=sys.stderr)
 
 
 def _refused(runs: "list[Run]") -> "dict[RunName, ValueError]":
@@ -150,6 +150,7 @@ def _keep_all(outcomes: "Iterable[Outcome]", folder: pathlib.Path, n_finished: i
     from sb3_reinforce.compare.results import keep
 
     failures = {}
+    said: set[tuple[str, str, str]] = set()
     with tqdm(outcomes, str(folder), n_runs, initial=n_finished, unit="run", smoothing=0) as bar:
         for outcome in bar:
             error = outcome.error
@@ -159,7 +160,10 @@ def _keep_all(outcomes: "Iterable[Outcome]", folder: pathlib.Path, n_finished: i
                 error = error or f"OSError: {problem}"
             if error:
                 failures[outcome.name] = error.strip().splitlines()[-1]
-                bar.write(f"Failed: {outcome.name}: {failures[outcome.name]}", file=sys.stderr)
+                failure = (*outcome.name[:2], failures[outcome.name])
+                if failure not in said:  # all seeds of what can't be set up fail alike
+                    bar.write(f"Failed: {outcome.name}: {failures[outcome.name]}", file=sys.stderr)
+                said.add(failure)
     return dict(sorted(failures.items()))
 
 

@@ -174,6 +174,7 @@ def to_html(text: str, sources: dict[str, str]) -> str:
     body = markdown.markdown(text, extensions=["tables", "sane_lists"], output_format="html")
     for path, source in sources.items():
         body = body.replace(f'src="{path}"', f'src="{source}"')
+    body = re.sub("<td.*?</td>", lambda cell: cell[0].replace("_", "_<wbr>"), body)  # where a long name may be broken
     # A wide table scrolls by itself, so that the page does not
     body = body.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")
     return _PAGE.format(title=html.escape(text.partition("\n")[0].lstrip("# ")), body=body)
@@ -301,7 +302,7 @@ def _leader(section: Section, statistics: Statistics) -> list[str]:
             sentences.append(f"{beginning} {_join(others)}.")
     unequal = [algo for algo in verdicts if not all(statistics.same_steps(section, algo, leader) for leader in leaders)]
     if unequal:
-        sentences.append(f"But the steps trained were not the same for {_join(unequal)}.")
+        sentences.append(f"But {_join(unequal)} did not train for the same number of steps.")
     return sentences
 
 
@@ -493,9 +494,14 @@ def _method(statistics: Statistics) -> list[str]:
 def _failures(failures: list[dict[str, Any]]) -> list[str]:
     if not failures:
         return []
-    columns = ("algo", "env", "seed", "error")
-    rows = [tuple(escape(failure[column]) for column in columns) for failure in failures]
-    return ["## Runs that failed", table("llrl", ["Algorithm", "Environment", "Seed", "Error"], rows)]
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    for failure in failures:
+        alike.setdefault((failure["algo"], failure["env"], failure["error"]), []).append(failure["seed"])
+    items = [
+        f"- **{escape(algo)} in {escape(env)}, seed{'s' * (len(seeds) > 1)} {_join(seeds)}:** {escape(error)}"
+        for (algo, env, error), seeds in alike.items()
+    ]
+    return ["## Runs that failed", "\n".join(items)]
 
 
 def _settings(details: dict[str, Any]) -> list[str]:

@@ -272,11 +272,14 @@ def test_runs_that_failed_diverged_or_were_shorter_are_said() -> None:
     results = results[
         ~((results["algo"] == "good") & (results["seed"] < 2) & (results["timesteps"] > 10 + 10 * results["seed"]))
     ]
-    failures = [{"algo": "bad", "env": "E-v0", "seed": 6, "error": "ValueError: no\nway"}]
+    failures = [{"algo": "bad", "env": "E-v0", "seed": seed, "error": "ValueError: no\nway"} for seed in (6, 7)]
+    failures.append({"algo": "bad", "env": "E-v0", "seed": 8, "error": "OSError"})
     text = short_report(results, failures=failures)
-    assert "> **1 run failed** and can't be in any number." in text
-    assert "## Runs that failed" in text
-    assert "| bad | E-v0 | 6 | ValueError: no way |" in text
+    assert "> **3 runs failed** and can't be in any number." in text
+    assert (
+        "## Runs that failed\n\n- **bad in E-v0, seeds 6 and 7:** ValueError: no way\n- **bad in E-v0, seed 8:** OSError\n"
+        in text
+    )
     assert "**Scores that are not finite.** Left out of every number: bad in E-v0, seed 3." in text
     fewer_steps = "2 runs of good in E-v0 (the shortest for 10 of 40 timesteps)."
     assert f"**Trained for fewer steps than others:** {fewer_steps}" in text
@@ -285,7 +288,7 @@ def test_runs_that_failed_diverged_or_were_shorter_are_said() -> None:
 def test_verdicts_on_unequal_training_are_marked() -> None:
     results = comparison(["a", "b", "c"])
     text = short_report(results[~((results["algo"] == "b") & (results["timesteps"] > 30))])
-    assert "It is better than b and c. But the steps trained were not the same for b." in text
+    assert "It is better than b and c. But b did not train for the same number of steps." in text
     assert "| a over b | better, unequal steps |" in text
     assert "| b over c | better, unequal steps |" in text
     assert "| a over c | better |" in text
@@ -308,7 +311,7 @@ def test_no_run_finished(tmp_path: pathlib.Path) -> None:
     write_report(tmp_path, comparison().iloc[:0], {}, {**DETAILS, "failures": failures})
     page = Page((tmp_path / "report.html").read_text())
     assert "no run has finished" in page.text
-    assert ["bad", "E-v0", "6", "ValueError"] in page.rows
+    assert "bad in E-v0, seed 6: ValueError" in page.text
     assert "bootstrap" not in page.text
 
 
@@ -359,7 +362,7 @@ def test_names_are_text(tmp_path: pathlib.Path) -> None:
     assert not {"script", "a", "del"} & {tag for tag, _ in page.tags}
     assert [tag for tag, _ in page.tags].count("code") == 2  # the command, and results.csv
     assert [NASTY, NASTY] in page.rows
-    assert [NASTY, NASTY, "0", f"{NASTY} {NASTY}"] in page.rows
+    assert f"{NASTY} in {NASTY}, seed 0: {NASTY} {NASTY}" in page.text
     assert [f"{NASTY} over other", "better"] in [row[:2] for row in page.rows]
     assert f"{NASTY}\n\n# {NASTY}" in page.text
     assert f"Left out of every number: {NASTY} in {NASTY}, seed 0." in page.text
