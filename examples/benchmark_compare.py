@@ -27,12 +27,14 @@ def main() -> None:
     rows, results = [], []
     with tempfile.TemporaryDirectory() as folder:
         plan = {"algos": ALGOS, "envs": ["CartPole-v1"], "seeds": options.seeds, "timesteps": options.timesteps}
-        # Libraries are loaded before the clock runs
+        # What this process itself needs is loaded before the clock runs
         compare(ALGOS, ["CartPole-v1"], seeds=1, timesteps=20, eval_freq=20, folder=f"{folder}/warm", n_jobs=1)
         for i, n_jobs in enumerate(options.n_jobs):
             start = time.perf_counter()
             comparison = compare(**plan, folder=f"{folder}/{i}", backend=options.backend, n_jobs=n_jobs)
             rows.append((n_jobs, time.perf_counter() - start))
+            if comparison.failures:  # fewer runs are faster
+                raise SystemExit(f"Runs have failed with {n_jobs} workers: {comparison.failures}")
             results.append(pathlib.Path(comparison.folder, "results.csv").read_bytes())
     print(f"\n{len(ALGOS) * options.seeds} runs of {options.timesteps} timesteps on CartPole-v1, backend {options.backend}\n")
     print("| workers | seconds | times as fast |\n|---:|---:|---:|")
