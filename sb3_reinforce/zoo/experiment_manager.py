@@ -5,8 +5,10 @@ from typing import Any
 
 import optuna
 from rl_zoo3 import exp_manager, linear_schedule
+from rl_zoo3.utils import get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 import sb3_reinforce
 from sb3_reinforce.random_weight_search import RandomWeightSearch
@@ -44,6 +46,8 @@ def read_epsilon(text: str) -> Any:
 class ExperimentManager(exp_manager.ExperimentManager):
     """
     rl_zoo3's, which finds the hyperparameters of our algorithms without ``--conf-file``, and reads what they may say.
+    Beside the Zoo's ``env_wrapper`` stands ``train_env_wrapper``, written alike, for what only the training environments are
+    wrapped in: help in finding a rare reward, which the environment that is evaluated and enjoyed has not.
 
     :param args: What rl_zoo3's takes.
     :param kwargs: What rl_zoo3's takes. ``config`` is None for the hyperparameters that an algorithm comes with.
@@ -58,7 +62,26 @@ class ExperimentManager(exp_manager.ExperimentManager):
         for key, read in (("policy_kwargs", evaluate), ("epsilon", read_epsilon)):
             if isinstance(hyperparams.get(key), str):
                 hyperparams[key] = read(hyperparams[key])
+        self.train_env_wrapper = get_wrapper_class(hyperparams, "train_env_wrapper")
+        hyperparams.pop("train_env_wrapper", None)
         return super()._preprocess_hyperparams(hyperparams)
+
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        """
+        As the RL Zoo's, with ``train_env_wrapper`` around the others.
+
+        :param n_envs: How many.
+        :param eval_env: Whether they are for evaluation.
+        :param no_log: Whether Monitor writes no file.
+        :return: The environments.
+        """
+        wrapper, train_wrapper = self.env_wrapper, self.train_env_wrapper
+        if not eval_env and train_wrapper is not None:
+            self.env_wrapper = lambda env: train_wrapper(env if wrapper is None else wrapper(env))
+        try:
+            return super().create_envs(n_envs, eval_env, no_log)
+        finally:
+            self.env_wrapper = wrapper
 
     def learn(self, model: BaseAlgorithm) -> None:
         """

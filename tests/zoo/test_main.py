@@ -177,6 +177,25 @@ def test_normalized_and_stacked(algo: str, capsys: pytest.CaptureFixture[str]) -
     assert "Mean reward: " in output
 
 
+def test_what_only_training_is_wrapped_in() -> None:
+    """Episodes of training are cut off after 5 steps, those of the evaluation, and of enjoy, are not."""
+    pathlib.Path("short.yml").write_text("""
+CartPole-v1:
+  n_timesteps: 100
+  policy: LinearSoftmaxPolicy
+  n_envs: 2
+  env_wrapper: rl_zoo3.wrappers.TimeFeatureWrapper
+  train_env_wrapper:
+    - gymnasium.wrappers.TimeLimit:
+        max_episode_steps: 5
+""")
+    folder = train("reinforce", "--conf-file", "short.yml", "--eval-freq", 50, steps=100)
+    assert REINFORCE.load(folder / "CartPole-v1.zip").observation_space.shape == (5,), "both wrappers are there"
+    assert "train_env_wrapper" in yaml.unsafe_load((folder / "CartPole-v1" / "config.yml").read_text())
+    assert np.load(folder / "evaluations.npz")["ep_lengths"].min() > 5
+    assert pd.read_csv(folder / "0.monitor.csv", skiprows=1).empty, "Monitor is inside, and sees none of them end"
+
+
 def test_environments_in_processes_of_their_own() -> None:
     folder = train("reinforce", "--vec-env", "subproc", "-params", "n_envs:2", steps=50)
     assert REINFORCE.load(folder / "CartPole-v1.zip").n_envs == 2
