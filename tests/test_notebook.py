@@ -49,7 +49,10 @@ def test_nothing_of_the_machine_it_ran_on() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq", "ignore::DeprecationWarning:jupyter_client")
-def test_runs_from_top_to_bottom() -> None:
+def test_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(
+        "MPLBACKEND", raising=False
+    )  # EnvPool sets it when it is imported, and the kernel would show no figures
     notebook = read()
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -733,15 +733,15 @@ def test_evaluate_policy_and_reinforce() -> None:
 
 
 def test_ppo_learns_as_on_dummy() -> None:
-    """Four seeds each; what is compared is the mean of the last 30 episodes of training, which varies by a sixth a seed."""
+    """Three seeds each; what is compared is the mean of the last 30 episodes of training, which varies by a sixth a seed."""
 
     def learn(env: VecEnv, seed: int) -> float:
         settings = dict(n_steps=32, batch_size=256, n_epochs=20, gae_lambda=0.8, gamma=0.98, learning_rate=1e-3)
         model = PPO("MlpPolicy", env, stats_window_size=30, seed=seed, device="cpu", **settings)
         return float(np.mean([info["r"] for info in model.learn(6_000).ep_info_buffer]))
 
-    on_native = [learn(GymnasiumVecEnv(native_cart_poles(8)), seed) for seed in range(4)]
-    on_dummy = [learn(make_vec_env("CartPole-v1", 8), seed) for seed in range(4)]
+    on_native = [learn(GymnasiumVecEnv(native_cart_poles(8)), seed) for seed in range(3)]
+    on_dummy = [learn(make_vec_env("CartPole-v1", 8), seed) for seed in range(3)]
     assert min(*on_native, *on_dummy) > 50, "a random policy reaches 22"
     assert 0.65 < np.mean(on_native) / np.mean(on_dummy) < 1.55, (on_native, on_dummy)
 
