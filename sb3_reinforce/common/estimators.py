@@ -197,6 +197,22 @@ def baseline_values(name: str, returns: np.ndarray, lengths: np.ndarray) -> np.n
     return _BASELINE_FUNCTIONS[name](returns, lengths)
 
 
+def advantages_of(returns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """
+    Returns less their baseline. Differences that are nothing but rounding are 0: where all episodes are alike there is nothing
+    to learn, but an optimizer that divides by the gradient's own size, as Adam does, would take whole steps along it.
+
+    :param returns: Shape ``(n_timesteps,)``.
+    :param values: The baseline. Shape ``(n_timesteps,)``.
+    :return: Shape ``(n_timesteps,)``.
+    """
+    advantages = returns - values
+    rounding = 1e-10 * max(returns.max(initial=0.0), -returns.min(initial=0.0))
+    if -rounding <= advantages.min(initial=0.0) and advantages.max(initial=0.0) <= rounding:
+        advantages[:] = 0.0
+    return advantages
+
+
 def normalize(advantages: np.ndarray) -> np.ndarray:
     """
     Zero mean and unit standard deviation over the timesteps, as SB3's PPO does with each

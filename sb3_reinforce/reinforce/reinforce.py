@@ -37,6 +37,7 @@ from sb3_reinforce.common.epsilon import EpsilonSchedule, log_uniform_density
 from sb3_reinforce.common.estimators import (
     SAMPLE_BASELINES,
     add_to_last,
+    advantages_of,
     baseline_values,
     discounts,
     normalize,
@@ -502,7 +503,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         returns = self._returns(rewards)
         values = self._baseline_values(returns, observations)
         targets = self._value_targets(returns, rewards)
-        advantages = returns - values
+        advantages = advantages_of(returns, values)
         weights = self._weights(advantages)
         self.policy.set_training_mode(True)
         loss, entropy = self._compute_gradient(weights)

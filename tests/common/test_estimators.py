@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sb3_reinforce.common.estimators import (
     SAMPLE_BASELINES,
     add_to_last,
+    advantages_of,
     baseline_values,
     discounts,
     leave_one_out_baseline,
@@ -178,3 +179,17 @@ def test_normalize_gives_mean_0_and_standard_deviation_1(values: list[float]) ->
 
 def test_normalize_of_equal_advantages_is_zero() -> None:
     np.testing.assert_array_equal(normalize(np.full(5, 3.0)), np.zeros(5))
+
+
+@given(st.integers(2, 9), st.integers(1, 300), st.floats(0.5, 0.999), st.floats(-100, 100))
+def test_of_episodes_that_are_alike_there_is_nothing_to_learn(n: int, length: int, gamma: float, reward: float) -> None:
+    lengths = np.full(n, length)
+    returns = reward_to_go(np.full(n * length, reward), lengths, gamma)
+    assert not advantages_of(returns, time_baseline(returns, lengths)).any()
+
+
+def test_advantages_are_returns_less_their_baseline_however_small() -> None:
+    returns, values = np.array([1e-9, 2e-9]), np.array([2e-9, 2e-9])
+    np.testing.assert_array_equal(advantages_of(returns, values), [-1e-9, 0.0])
+    returns, values = np.array([1000.0, 1000.0 + 1e-6]), np.array([1000.0, 1000.0])
+    np.testing.assert_allclose(advantages_of(returns, values), [0.0, 1e-6], rtol=1e-3)
