@@ -69,9 +69,9 @@ class Cost(NamedTuple):
 
 
 def model_of(n_envs: int, length: int) -> REINFORCE:
-    """One episode for each environment, at least two."""
+    """The defaults: a rollout is 8 episodes, or one for each environment if there are more."""
     env = GymnasiumVecEnv(FixedLength(n_envs, length))
-    return REINFORCE("LinearSoftmaxPolicy", env, n_episodes=max(2, n_envs), max_episode_steps=10**9, seed=0)
+    return REINFORCE("LinearSoftmaxPolicy", env, max_episode_steps=10**9, seed=0)
 
 
 def bytes_held(buffer: EpisodeBuffer) -> int:

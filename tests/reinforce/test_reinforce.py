@@ -430,6 +430,22 @@ def test_only_episodes_of_the_rollouts_enter_the_statistics() -> None:
 # --- Arguments and bad input
 
 
+@pytest.mark.parametrize("n_envs", [1, 3, 40])
+def test_the_statistics_are_the_same_whether_somebody_listens_or_not(n_envs: int) -> None:
+    """If nobody does, the episodes that the window would forget before it is logged are left out."""
+
+    def statistics(callback: Any) -> list[tuple[float, int]]:
+        env = make_vec_env("CartPole-v1", n_envs=n_envs, seed=0)
+        model = REINFORCE("LinearSoftmaxPolicy", env, n_episodes=30, stats_window_size=7, seed=0)
+        model.learn(2_000, callback=callback)
+        assert model.ep_info_buffer is not None
+        return [(info["r"], info["l"]) for info in model.ep_info_buffer]
+
+    unheard = statistics(None)
+    assert len(unheard) == 7
+    assert unheard == statistics(lambda *_: True)
+
+
 def test_learning_rate_and_epsilon_take_sb3s_schedules() -> None:
     model = REINFORCE(
         "LinearSoftmaxPolicy",
