@@ -1,6 +1,11 @@
 """REINFORCE at home in Stable-Baselines3."""
 
-from sb3_reinforce.common.callbacks import EpisodeDurationCallback, EpsilonCallback, StopTrainingOnSolved
+from sb3_reinforce.common.callbacks import (
+    EpisodeDurationCallback,
+    EpsilonCallback,
+    LiveChartCallback,
+    StopTrainingOnSolved,
+)
 from sb3_reinforce.common.epsilon import EpsilonSchedule
 from sb3_reinforce.common.features import FourierBasis, TileCoding
 from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
@@ -18,6 +23,7 @@ __all__ = [
     "GymnasiumVecEnv",
     "LinearGaussianPolicy",
     "LinearSoftmaxPolicy",
+    "LiveChartCallback",
     "RandomWeightSearch",
     "StopTrainingOnSolved",
     "SuccessRewardWrapper",

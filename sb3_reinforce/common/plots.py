@@ -1,7 +1,7 @@
 """Figures of a training run."""
 
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +21,12 @@ _PANELS = (
 )
 
 
-def plot_learning_curve(progress: pd.DataFrame, title: str = "", window: int = 20) -> "Figure":
+def plot_learning_curve(progress: pd.DataFrame | list[dict[str, Any]], title: str = "", window: int = 20) -> "Figure":
     """
     The duration of each episode with its running mean, and below it the loss and epsilon (or, for a
     search, the best score so far), all against timesteps.
 
-    :param progress: SB3's ``progress.csv`` of a run with an :class:`~sb3_reinforce.EpisodeDurationCallback`.
+    :param progress: SB3's ``progress.csv`` of a run with an :class:`~sb3_reinforce.EpisodeDurationCallback`, or its rows.
     :param title: Title of the figure.
     :param window: Over how many episodes the running mean goes.
     :return: A matplotlib figure, not shown and not saved yet.
@@ -35,6 +35,7 @@ def plot_learning_curve(progress: pd.DataFrame, title: str = "", window: int = 2
     # The object-oriented way: it needs no display, and leaves the user's pyplot alone
     from matplotlib.figure import Figure
 
+    progress = pd.DataFrame(progress)
     if "rollout/episode_length" not in progress or progress["rollout/episode_length"].count() == 0:
         raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
     progress = progress.replace([np.inf, -np.inf], np.nan)

@@ -1,8 +1,11 @@
+import base64
 import json
 import pathlib
 from typing import Any
 
 import gymnasium as gym
+import nbclient
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +23,12 @@ from sb3_reinforce import (
     EpisodeDurationCallback,
     EpsilonCallback,
     EpsilonSchedule,
+    LiveChartCallback,
     RandomWeightSearch,
     StopTrainingOnSolved,
 )
 from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
+from sb3_reinforce.common.plots import plot_learning_curve
 
 LENGTH, RETURN = "rollout/episode_length", "rollout/episode_return"
 Point = tuple[int, float, float]
@@ -246,3 +251,52 @@ def test_only_no_callback_at_all_is_not_heard() -> None:
     assert is_heard(ConvertCallback(lambda _locals, _globals: True))
     assert is_heard(CallbackList([ConvertCallback(None)]))
     assert is_heard(EpisodeDurationCallback())
+
+
+@pytest.mark.parametrize("name", ["reinforce", "search", "ppo", "dqn"])
+def test_live_chart_keeps_a_file_up_to_date(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def plot(rows: list[dict[str, Any]], title: str) -> Any:
+        figure = plot_learning_curve(rows, title)
+        drawn.append(len(figure.axes[0].collections[0].get_offsets()))  # type: ignore[arg-type]
+        return figure
+
+    listener, model, chart = Listener(), algorithms()[name], LiveChartCallback(tmp_path / "chart.png", seconds=0.0)
+    monkeypatch.setattr(chart, "_plot", plot)
+    model.learn(1_500, callback=[listener, chart])
+    assert drawn[-1] == len(listener.points), "a dot for each episode"
+    assert drawn == sorted(drawn)
+    assert not any("Kept" in type(output).__name__ for output in model.logger.output_formats)
+
+
+def test_live_chart_is_a_picture(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "new" / "chart.png"
+    algorithms()["reinforce"].learn(300, callback=LiveChartCallback(path))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_live_chart_draws_rarely_enough(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000))
+    monkeypatch.setattr("sb3_reinforce.common.callbacks.time.monotonic", lambda: next(clock))
+    drawn: list[bytes] = []
+    monkeypatch.setattr(LiveChartCallback, "_save", lambda self, png: drawn.append(png))
+    model = algorithms()["reinforce"]
+    model.learn(3_000, callback=LiveChartCallback(tmp_path / "chart.png", seconds=0.0))
+    assert 1 < len(drawn) <= 2 + model._n_updates / 20  # type: ignore[attr-defined]
+
+
+def test_live_chart_without_a_notebook_or_a_file_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"LiveChartCallback\('chart.png'\)"):
+        algorithms()["reinforce"].learn(10, callback=LiveChartCallback())
+
+
+def test_live_chart_is_one_picture_below_the_cell_of_a_notebook() -> None:
+    source = (
+        "from sb3_reinforce import REINFORCE, LiveChartCallback\n"
+        "REINFORCE('LinearSoftmaxPolicy', 'CartPole-v1').learn(2_000, callback=LiveChartCallback(seconds=0.0));"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    (output,) = (output for output in notebook.cells[0].outputs if output.output_type == "display_data")
+    assert base64.b64decode(output["data"]["image/png"]).startswith(b"\x89PNG")
