@@ -36,6 +36,13 @@ def test_solve_cartpole(algo: str, tmp_path: pathlib.Path) -> None:
     assert "of 1 seeds at 475 or better" in output
 
 
+@pytest.mark.parametrize("env", ["Acrobot-v1", "MountainCar-v0", "LunarLander-v3", "Pendulum-v1"])
+def test_solve_control(env: str, tmp_path: pathlib.Path) -> None:
+    output = run("solve_control.py", "--seeds", "1", "--timesteps", "1", "--env", env, folder=tmp_path)
+    assert f"\n{env}, 100 fresh episodes each" in output
+    assert "; 0 of 1 at" in output, "not after a single step"
+
+
 def test_benchmark_speed(tmp_path: pathlib.Path) -> None:
     output = run("benchmark_speed.py", "--repetitions", "1", "--only", "GymnasiumVecEnv", "--output", "speed", folder=tmp_path)
     assert "| GymnasiumVecEnv alone, native | 1024 |" in output

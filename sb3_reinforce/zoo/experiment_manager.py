@@ -46,8 +46,8 @@ def read_epsilon(text: str) -> Any:
 class ExperimentManager(exp_manager.ExperimentManager):
     """
     rl_zoo3's, which finds the hyperparameters of our algorithms without ``--conf-file``, and reads what they may say.
-    Beside the Zoo's ``env_wrapper`` stands ``train_env_wrapper``, written alike, for what only the training environments are
-    wrapped in: help in finding a rare reward, which the environment that is evaluated and enjoyed has not.
+    Beside the Zoo's ``env_wrapper`` and ``env_kwargs`` stand ``train_env_wrapper`` and ``train_env_kwargs``, written alike,
+    for the training environments alone: help in finding a rare reward, which the environment that is evaluated has not.
 
     :param args: What rl_zoo3's takes.
     :param kwargs: What rl_zoo3's takes. ``config`` is None for the hyperparameters that an algorithm comes with.
@@ -64,24 +64,28 @@ class ExperimentManager(exp_manager.ExperimentManager):
                 hyperparams[key] = read(hyperparams[key])
         self.train_env_wrapper = get_wrapper_class(hyperparams, "train_env_wrapper")
         hyperparams.pop("train_env_wrapper", None)
+        self.train_env_kwargs = hyperparams.pop("train_env_kwargs", {})
         return super()._preprocess_hyperparams(hyperparams)
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        As the RL Zoo's, with ``train_env_wrapper`` around the others.
+        As the RL Zoo's, with ``train_env_kwargs`` and ``train_env_wrapper`` for those to train in.
 
         :param n_envs: How many.
         :param eval_env: Whether they are for evaluation.
         :param no_log: Whether Monitor writes no file.
         :return: The environments.
         """
-        wrapper, train_wrapper = self.env_wrapper, self.train_env_wrapper
-        if not eval_env and train_wrapper is not None:
+        if eval_env:
+            return super().create_envs(n_envs, eval_env, no_log)
+        wrapper, train_wrapper, env_kwargs = self.env_wrapper, self.train_env_wrapper, self.env_kwargs
+        if train_wrapper is not None:
             self.env_wrapper = lambda env: train_wrapper(env if wrapper is None else wrapper(env))
+        self.env_kwargs = {**env_kwargs, **self.train_env_kwargs}
         try:
             return super().create_envs(n_envs, eval_env, no_log)
         finally:
-            self.env_wrapper = wrapper
+            self.env_wrapper, self.env_kwargs = wrapper, env_kwargs
 
     def learn(self, model: BaseAlgorithm) -> None:
         """

@@ -14,7 +14,7 @@ from sb3_reinforce.zoo.experiment_manager import HYPERPARAMS, ExperimentManager
 FILES = {algo: yaml.safe_load((HYPERPARAMS / f"{algo}.yml").read_text()) for algo in zoo.ALGORITHMS}
 # What rl_zoo3 itself makes use of; it hands on the rest
 OF_THE_ZOO = {"n_timesteps", "n_envs", "normalize", "frame_stack", "env_wrapper", "vec_env_wrapper", "env_kwargs"}
-OF_THE_ZOO |= {"train_env_wrapper"}
+OF_THE_ZOO |= {"train_env_wrapper", "train_env_kwargs"}
 ENVIRONMENTS = {
     "CartPole-v1",
     "Acrobot-v1",
