@@ -107,7 +107,9 @@ def plot_learning_curves(section: Section, styles: dict[str, Style]) -> Figure:
     if section.threshold is not None:
         ax.axhline(section.threshold, color=_GREY, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         start = (0, section.threshold)
-        ax.annotate("threshold", start, (3, -3), textcoords="offset points", va="top", color=_GREY, fontsize=9)
+        is_low = section.threshold < sum(ax.get_ylim()) / 2  # then there is no room below
+        offset, side = ((3, 3), "bottom") if is_low else ((3, -3), "top")
+        ax.annotate("threshold", start, offset, textcoords="offset points", va=side, color=_GREY, fontsize=9)
     _title(figure, section, "learning curves")
     return figure
 
