@@ -12,7 +12,8 @@ nor in 1000, and where every episode is equally bad there is nothing to learn. S
 1000 steps, and the environment sticks to its last action with a probability of 0.6 (Machado et al., 2018): a car that is
 pushed one way for a while swings up, and every fifth episode gets there at first.
 
-LunarLander and Pendulum, two layers of 64 units and a value baseline.
+LunarLander and Pendulum, two layers of 64 units and a value baseline; trained on the fastest environments there are, which are
+EnvPool's where that is installed.
 
 Scores are means over 100 fresh episodes of the environment as it is registered, with deterministic actions.
 """
@@ -29,7 +30,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sb3_reinforce import REINFORCE, FourierBasis, TileCoding
+from sb3_reinforce import REINFORCE, FourierBasis, TileCoding, make_fast_vec_env
 
 N_EVAL_EPISODES = 100
 
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     policy: str
     training_env: dict[str, Any]
     arguments: dict[str, Any]
+    fast: bool = False
     normalize_reward: bool = False
 
 
@@ -89,6 +91,7 @@ SETTINGS = {
             max_grad_norm=0.5,
             policy_kwargs=dict(activation_fn=th.nn.ReLU),
         ),
+        fast=True,
         normalize_reward=True,
     ),
     "Pendulum-v1": Settings(
@@ -106,6 +109,7 @@ SETTINGS = {
             max_grad_norm=0.5,
             policy_kwargs=dict(activation_fn=th.nn.ReLU),
         ),
+        fast=True,
         normalize_reward=True,
     ),
 }
@@ -125,7 +129,8 @@ def solve(env_id: str, seeds: range, timesteps: int | None) -> None:
     print(f"\n{env_id}, {N_EVAL_EPISODES} fresh episodes each\n{'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>7}")
     scores = []
     for seed in seeds:
-        env: VecEnv = make_vec_env(env_id, seed=seed, **settings.training_env)
+        make = make_fast_vec_env if settings.fast else make_vec_env
+        env: VecEnv = make(env_id, seed=seed, **settings.training_env)
         if settings.normalize_reward:
             env = VecNormalize(env, norm_obs=False, gamma=settings.arguments["gamma"])
         model = REINFORCE(settings.policy, env, seed=seed, **settings.arguments)
