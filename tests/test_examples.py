@@ -38,6 +38,8 @@ def test_solve_cartpole(algo: str, tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("env", ["Acrobot-v1", "MountainCar-v0", "LunarLander-v3", "Pendulum-v1"])
 def test_solve_control(env: str, tmp_path: pathlib.Path) -> None:
+    if env == "LunarLander-v3":
+        pytest.importorskip("envpool")
     output = run("solve_control.py", "--seeds", "1", "--timesteps", "1", "--env", env, folder=tmp_path)
     assert f"\n{env}, 100 fresh episodes each" in output
     assert "; 0 of 1 at" in output, "not after a single step"
