@@ -12,8 +12,8 @@ nor in 1000, and where every episode is equally bad there is nothing to learn. S
 1000 steps, and the environment sticks to its last action with a probability of 0.6 (Machado et al., 2018): a car that is
 pushed one way for a while swings up, and every fifth episode gets there at first.
 
-LunarLander and Pendulum, two layers of 64 units and a value baseline. LunarLander trains in EnvPool's environments, which take a
-fifth of the time (pip install envpool), and is scored in Gymnasium's like all others.
+LunarLander and Pendulum, two layers of 64 units and a value baseline. LunarLander trains in EnvPool's environments, which take
+a fifth of the time (pip install envpool), and is scored in Gymnasium's like all others.
 
 Scores are means over 100 fresh episodes of the environment as it is registered, with deterministic actions.
 """
