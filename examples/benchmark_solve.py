@@ -21,10 +21,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import LinearSchedule
 
-from sb3_reinforce import REINFORCE, GymnasiumVecEnv, make_fast_vec_env
+from sb3_reinforce import REINFORCE, make_fast_vec_env
 
 ENV = "CartPole-v1"
 SOLVED = 475
@@ -54,8 +53,8 @@ class TestWhileTraining(BaseCallback):
         super().__init__()
         self.every = every
         self.next_test = every
-        self.env = GymnasiumVecEnv(gym.make_vec(ENV, num_envs=100, vectorization_mode="vector_entry_point"))
-        self.env.seed(12_345)
+        self.env = gym.make_vec(ENV, num_envs=100, vectorization_mode="vector_entry_point")
+        self.env.reset(seed=12_345)
         self.solution = Solution(np.inf, np.inf)
         self.seconds_of_tests = 0.0
 
@@ -67,9 +66,20 @@ class TestWhileTraining(BaseCallback):
             return
         pause = time.perf_counter()
         self.next_test = self.model.num_timesteps + self.every
-        if np.mean(evaluate_policy(self.model, self.env, 100, return_episode_rewards=True)[0]) >= SOLVED:
+        if self.mean_return() >= SOLVED:
             self.solution = Solution(self.model.num_timesteps, pause - self.start - self.seconds_of_tests)
         self.seconds_of_tests += time.perf_counter() - pause
+
+    def mean_return(self) -> float:
+        """Of the greedy policy in an episode of each environment; evaluate_policy would take twice the time."""
+        observations, _ = self.env.reset()
+        returns, playing = np.zeros(self.env.num_envs), np.ones(self.env.num_envs, dtype=bool)
+        while playing.any():
+            actions, _ = self.model.predict(observations, deterministic=True)
+            observations, rewards, terminated, truncated, _ = self.env.step(actions)
+            returns += rewards * playing
+            playing &= ~(terminated | truncated)
+        return float(returns.mean())
 
     def _on_step(self) -> bool:
         return self.solution.timesteps == np.inf
