@@ -151,7 +151,7 @@ def plot(by_envs: dict[int, Cost], by_length: dict[int, Cost], path: pathlib.Pat
         for axis in (time_axis, memory_axis):
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.2)
-    axes[0, 0].set_ylabel("Microseconds for each environment step")
+    axes[0, 0].set_ylabel("Microseconds a step")
     axes[1, 0].set_ylabel("MiB of a rollout")
     axes[0, 1].legend(frameon=False)
     axes[1, 1].legend(frameon=False)

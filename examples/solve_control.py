@@ -96,7 +96,7 @@ SETTINGS = {
     ),
     "Pendulum-v1": Settings(
         solved=-250,
-        timesteps=500_000,
+        timesteps=1_000_000,
         policy="MlpPolicy",
         training_env=dict(n_envs=8),
         arguments=dict(
