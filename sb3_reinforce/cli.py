@@ -31,11 +31,8 @@ from sb3_reinforce.compare.cli import add_arguments as add_compare_arguments
 from sb3_reinforce.compare.cli import compare_command
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
+from sb3_reinforce.zoo import ALGORITHMS
 
-ALGORITHMS: dict[str, type[REINFORCE] | type[RandomWeightSearch]] = {
-    "reinforce": REINFORCE,
-    "random_weight_search": RandomWeightSearch,
-}
 N_EVAL_EPISODES = 100
 VIDEO_SUFFIXES = (".mp4", ".gif")
 

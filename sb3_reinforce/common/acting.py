@@ -41,8 +41,7 @@ class DenseLayer(NamedTuple):
     """
     One layer, ``activation(x @ weight + bias)``.
 
-    :param weight: Shape ``(n_in, n_out)``; ``(n_in,)`` for a single output; or ``(n_envs, n_in, n_out)``, one
-        for each environment.
+    :param weight: Shape ``(n_in, n_out)``, or ``(n_envs, n_in, n_out)``, one for each environment.
     :param bias: Shape ``(n_out,)``.
     :param activation: None for the identity.
     """
@@ -129,8 +128,7 @@ def dense_forward(layers: list[DenseLayer], features: np.ndarray) -> np.ndarray:
     """
     :param layers: As from :func:`dense_layers`.
     :param features: Shape ``(n_envs, n_features)``, or ``(n_envs, n_actions, n_features)``.
-    :return: Logits or means. Shape ``(n_envs, n_out)``, or ``(n_envs,)`` from a single output; if features have
-        actions, then ``(n_envs, n_actions)``.
+    :return: Logits or means. Shape ``(n_envs, n_out)``; if features have actions, ``(n_envs, n_actions)``.
     """
     x = features
     for weight, bias, activation in layers:

@@ -212,6 +212,7 @@ class EpisodeBuffer(BaseBuffer):
         # Float for MultiBinary too, since torch's Bernoulli wants the type of its probabilities
         self._action_dtype = np.float32 if isinstance(action_space, (spaces.Box, spaces.MultiBinary)) else np.int64
         self._rows_per_block = self._choose_rows_per_block()
+        self._n_rows_closed = 0
         self.reset()
 
     def _choose_rows_per_block(self) -> int:
@@ -230,7 +231,7 @@ class EpisodeBuffer(BaseBuffer):
         self._rows: list[np.ndarray] = []
         """Where the timesteps of each block stand in episode order; empty until the rollout is complete."""
         self._open: _Block | None = None
-        self._n_rows_expected = max(_FIRST_BLOCK_ROWS, getattr(self, "_n_rows_closed", 0))
+        self._n_rows_expected = max(_FIRST_BLOCK_ROWS, self._n_rows_closed)
         self._n_rows, self._n_rows_closed = 0, 0
         self._stretches: list[_Stretch] = []
         self._cut_off: dict[int, Any] = {}

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
 from sb3_reinforce.common.acting import action_tensor
-from sb3_reinforce.common.episode_buffer import Observations
+from sb3_reinforce.common.episode_buffer import Observations, take_rows
 from sb3_reinforce.common.features import unobserved
 
 BATCH_SIZE = 64
@@ -50,9 +50,7 @@ class Examples(NamedTuple):
         :return: The examples in that order, a minibatch at a time.
         """
         for rows in np.array_split(order, -(-len(order) // BATCH_SIZE)):
-            obs = self.observations
-            picked = {key: values[rows] for key, values in obs.items()} if isinstance(obs, dict) else obs[rows]
-            yield obs_as_tensor(picked, device), self.actions[rows].to(device)
+            yield obs_as_tensor(take_rows(self.observations, rows), device), self.actions[rows].to(device)
 
 
 def fit_policy(
