@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from sb3_reinforce import REINFORCE, GymnasiumVecEnv
-from sb3_reinforce.common.episode_buffer import EpisodeBuffer
+from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
 
 N_ENVS = (1, 4, 16, 64, 256, 1024, 4096)
 LENGTHS = (10, 100, 1_000, 10_000)

@@ -6,12 +6,12 @@ from sb3_reinforce.common.callbacks import (
     LiveChartCallback,
     StopTrainingOnSolved,
 )
-from sb3_reinforce.common.epsilon import EpsilonSchedule
-from sb3_reinforce.common.features import FourierBasis, TileCoding
-from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
+from sb3_reinforce.features.fixed_features import FourierBasis, TileCoding
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
+from sb3_reinforce.rollouts.epsilon import EpsilonSchedule
+from sb3_reinforce.vec_env import GymnasiumVecEnv, make_fast_vec_env
 from sb3_reinforce.version import __version__
 
 __all__ = [

@@ -26,11 +26,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.saving import write_atomically
-from sb3_reinforce.common.vec_env import make_fast_vec_env
 from sb3_reinforce.compare.cli import add_arguments as add_compare_arguments
 from sb3_reinforce.compare.cli import compare_command
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
+from sb3_reinforce.vec_env import make_fast_vec_env
 from sb3_reinforce.zoo import ALGORITHMS
 
 N_EVAL_EPISODES = 100

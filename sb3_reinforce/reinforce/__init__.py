@@ -1,6 +1,6 @@
 """REINFORCE and its policies."""
 
-from sb3_reinforce.reinforce.policies import (
+from sb3_reinforce.policies.policies import (
     CnnPolicy,
     LinearGaussianPolicy,
     LinearSoftmaxPolicy,

@@ -19,9 +19,11 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.acting import Actor, numpy_actor, torch_actor
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.baselines import (
+from sb3_reinforce.common.callbacks import is_heard
+from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
+from sb3_reinforce.features.fixed_features import unobserved
+from sb3_reinforce.gradient.baselines import (
     LinearBaseline,
     StateBaseline,
     ValueBaseline,
@@ -30,11 +32,7 @@ from sb3_reinforce.common.baselines import (
     in_chunks,
     n_linear_regressors,
 )
-from sb3_reinforce.common.callbacks import is_heard
-from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
-from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, Observations
-from sb3_reinforce.common.epsilon import EpsilonSchedule, log_uniform_density
-from sb3_reinforce.common.estimators import (
+from sb3_reinforce.gradient.estimators import (
     SAMPLE_BASELINES,
     add_to_last,
     advantages_of,
@@ -47,10 +45,9 @@ from sb3_reinforce.common.estimators import (
     timesteps_of,
     total_return,
 )
-from sb3_reinforce.common.features import unobserved
-from sb3_reinforce.common.natural_gradient import natural_step
-from sb3_reinforce.common.score import mixture_factor, mixture_log_prob
-from sb3_reinforce.reinforce.policies import (
+from sb3_reinforce.gradient.natural_gradient import natural_step
+from sb3_reinforce.gradient.score import mixture_factor, mixture_log_prob
+from sb3_reinforce.policies.policies import (
     CnnPolicy,
     LinearGaussianPolicy,
     LinearPolicy,
@@ -58,6 +55,9 @@ from sb3_reinforce.reinforce.policies import (
     MlpPolicy,
     MultiInputPolicy,
 )
+from sb3_reinforce.rollouts.acting import Actor, numpy_actor, torch_actor
+from sb3_reinforce.rollouts.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, Observations
+from sb3_reinforce.rollouts.epsilon import EpsilonSchedule, log_uniform_density
 
 BASELINES = (*SAMPLE_BASELINES, "linear", "value", "optimal")
 _BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
@@ -134,8 +134,8 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         fitted to earlier rollouts, "linear" (least squares on features and time) or "value" (the policy's value net);
         "optimal" (the constant of least variance, one for each parameter; it needs the gradient of each episode, which is
         cheap for linear policies only); or a
-        function of your own: :class:`~sb3_reinforce.common.baselines.StateBaseline`. For sources
-        see :mod:`sb3_reinforce.common.estimators` and :mod:`sb3_reinforce.common.baselines`.
+        function of your own: :class:`~sb3_reinforce.gradient.baselines.StateBaseline`. For sources
+        see :mod:`sb3_reinforce.gradient.estimators` and :mod:`sb3_reinforce.gradient.baselines`.
     :param reward_to_go: Whether to credit an action with what followed it; else with the return of the
         whole episode, as in Williams (1992), which has the same mean and more variance.
     :param normalize_advantage: Whether to bring the advantages of a rollout to mean 0 and standard
@@ -164,7 +164,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         gradient of the discounted return (Sutton and Barto, 2018, section 13.3). Without ``reward_to_go`` it is
         that already, and this changes nothing.
     :param log_gradient_snr: Whether to log ``train/gradient_snr``, the signal-to-noise ratio of the rollout's gradient, from
-        the gradient of each episode (see :func:`~sb3_reinforce.common.estimators.signal_to_noise`). Cheap for linear
+        the gradient of each episode (see :func:`~sb3_reinforce.gradient.estimators.signal_to_noise`). Cheap for linear
         policies; for others it takes about as long as the update.
     :param max_episode_steps: An episode longer than this is taken for one that never ends.
     :param stats_window_size: Over how many episodes ``rollout/ep_rew_mean``, ``rollout/ep_len_mean``

@@ -11,8 +11,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_reinforce import REINFORCE, EpsilonSchedule, LinearSoftmaxPolicy
-from sb3_reinforce.common.baselines import LinearBaseline
-from sb3_reinforce.common.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, _Block
+from sb3_reinforce.gradient.baselines import LinearBaseline
+from sb3_reinforce.rollouts.episode_buffer import EpisodeBatch, EpisodeBuffer, EpisodeOrder, _Block
 from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, Toy, exact_estimate, exact_gradient, standard_errors_off
 
 N_EPISODES = 20_000

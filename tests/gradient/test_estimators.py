@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_reinforce.common.estimators import (
+from sb3_reinforce.gradient.estimators import (
     SAMPLE_BASELINES,
     add_to_last,
     advantages_of,

@@ -8,7 +8,7 @@ from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.utils import obs_as_tensor
 
-from sb3_reinforce.common.phi import PhiExtractor, PhiNet, read_only, states_of
+from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only, states_of
 
 SPACES: dict[str, spaces.Space] = {
     "vector": spaces.Box(-1, 1, (4,)),

@@ -13,9 +13,9 @@ from stable_baselines3.common.preprocessing import maybe_transpose
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
-from sb3_reinforce.common.acting import action_tensor
-from sb3_reinforce.common.episode_buffer import Observations, take_rows
-from sb3_reinforce.common.features import unobserved
+from sb3_reinforce.features.fixed_features import unobserved
+from sb3_reinforce.rollouts.acting import action_tensor
+from sb3_reinforce.rollouts.episode_buffer import Observations, take_rows
 
 BATCH_SIZE = 64
 
@@ -62,7 +62,7 @@ def fit_policy(
     progress_bar: bool = False,
 ) -> FitHistory:
     """
-    What :meth:`~sb3_reinforce.reinforce.policies.FittablePolicy.fit` does, for any actor-critic policy; the other
+    What :meth:`~sb3_reinforce.policies.policies.FittablePolicy.fit` does, for any actor-critic policy; the other
     parameters, what is returned and what is raised are there.
 
     :param policy: Any actor-critic policy.

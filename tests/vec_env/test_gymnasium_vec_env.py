@@ -28,8 +28,8 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_reinforce import REINFORCE
-from sb3_reinforce.common.vec_env import GymnasiumVecEnv
-from sb3_reinforce.common.vec_env.gymnasium_vec_env import LazyInfos, info_of
+from sb3_reinforce.vec_env import GymnasiumVecEnv
+from sb3_reinforce.vec_env.gymnasium_vec_env import LazyInfos, info_of
 
 MODES = list(AutoresetMode)
 N_ENVS = 5

@@ -8,7 +8,7 @@ import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import obs_as_tensor
 
-from sb3_reinforce.common.episode_buffer import Observations, take_rows
+from sb3_reinforce.rollouts.episode_buffer import Observations, take_rows
 
 _CHUNK_ROWS = 4096
 _VALUE_BATCH_ROWS = 512

@@ -18,8 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_reinforce import REINFORCE, FourierBasis, LinearSoftmaxPolicy, RandomWeightSearch, TileCoding
-from sb3_reinforce.common.acting import feature_function, numpy_actor
-from sb3_reinforce.common.features import (
+from sb3_reinforce.features.fixed_features import (
     FixedFeatures,
     fourier_coefficients,
     fourier_features,
@@ -30,6 +29,7 @@ from sb3_reinforce.common.features import (
     to_unit_cube,
     unobserved,
 )
+from sb3_reinforce.rollouts.acting import feature_function, numpy_actor
 
 UNIT = spaces.Box(0, 1, (2,))
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,))

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.vec_env.gymnasium_vec_env import GymnasiumVecEnv
+from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 
 BACKENDS = ("auto", "gymnasium", "envpool", "sb3")
 

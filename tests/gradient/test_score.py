@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Categorical, Distribution, Normal
 
-from sb3_reinforce.common.score import (
+from sb3_reinforce.gradient.score import (
     ActionTerms,
     bernoulli_fisher,
     bernoulli_terms,

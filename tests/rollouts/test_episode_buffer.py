@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_reinforce.common import episode_buffer
-from sb3_reinforce.common.episode_buffer import EpisodeBuffer, EpisodeOrder
+from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer, EpisodeOrder
 
 OBS = spaces.Box(-1.0, 1.0, (3,))
 DISCRETE = spaces.Discrete(2)

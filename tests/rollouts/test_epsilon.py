@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_reinforce import EpsilonSchedule
-from sb3_reinforce.common.epsilon import log_uniform_density
+from sb3_reinforce.rollouts.epsilon import log_uniform_density
 
 
 def test_epsilon_falls_by_the_decrement_and_stays_at_the_end() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance
 
-from sb3_reinforce.common.baselines import (
+from sb3_reinforce.gradient.baselines import (
     LinearBaseline,
     ValueBaseline,
     check_value_targets,

@@ -11,7 +11,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from sb3_reinforce import LinearSoftmaxPolicy
-from sb3_reinforce.common.acting import (
+from sb3_reinforce.rollouts.acting import (
     action_tensor,
     dense_forward,
     dense_layers,

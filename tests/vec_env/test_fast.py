@@ -12,7 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from sb3_reinforce import REINFORCE
-from sb3_reinforce.common.vec_env import GymnasiumVecEnv, make_fast_vec_env
+from sb3_reinforce.vec_env import GymnasiumVecEnv, make_fast_vec_env
 
 
 def backend_of(vec_env: VecEnv) -> str:

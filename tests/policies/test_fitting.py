@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from torch import nn
 
-from sb3_reinforce.common.fitting import BATCH_SIZE, fit_policy
+from sb3_reinforce.policies.fitting import BATCH_SIZE, fit_policy
 from sb3_reinforce.reinforce import LinearGaussianPolicy, LinearSoftmaxPolicy
 
 BOX = spaces.Box(-1, 1, (3,))

@@ -16,12 +16,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtr
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule, TensorDict
 from torch import nn
 
-from sb3_reinforce.common.acting import action_tensor
-from sb3_reinforce.common.episode_buffer import Observations
-from sb3_reinforce.common.features import unobserved
-from sb3_reinforce.common.fitting import FitHistory, fit_policy
-from sb3_reinforce.common.phi import Phi, PhiDistribution, PhiExtractor, PhiNet
-from sb3_reinforce.common.score import (
+from sb3_reinforce.features.fixed_features import unobserved
+from sb3_reinforce.features.phi import Phi, PhiDistribution, PhiExtractor, PhiNet
+from sb3_reinforce.gradient.score import (
     ActionTerms,
     bernoulli_fisher,
     bernoulli_terms,
@@ -39,6 +36,9 @@ from sb3_reinforce.common.score import (
     softmax_fisher,
     softmax_terms,
 )
+from sb3_reinforce.policies.fitting import FitHistory, fit_policy
+from sb3_reinforce.rollouts.acting import action_tensor
+from sb3_reinforce.rollouts.episode_buffer import Observations
 
 Batch: TypeAlias = PyTorchObs | Observations
 """Observations, as arrays or tensors. Shape ``(batch, *observation_shape)``, or a dict of such."""
@@ -258,7 +258,7 @@ class LinearPolicy(FittablePolicy):
         ``grad``, as ``backward`` would, from the closed-form score. Needs :attr:`is_linear`.
 
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
-        :param actions: As from :class:`~sb3_reinforce.common.episode_buffer.EpisodeBuffer`.
+        :param actions: As from :class:`~sb3_reinforce.rollouts.episode_buffer.EpisodeBuffer`.
         :param weights: :math:`w_t`. Shape ``(batch,)``.
         :param log_uniform: Log-probability (for Box, log-density) of uniformly drawn actions. A number, or shape ``(batch,)``.
         :param epsilon: How much each action was explored by; None for none. Shape ``(batch,)``.

@@ -19,9 +19,9 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
-from sb3_reinforce.common.episode_buffer import Observations
-from sb3_reinforce.common.features import FixedFeatures
-from sb3_reinforce.common.phi import PhiExtractor, PhiNet, read_only
+from sb3_reinforce.features.fixed_features import FixedFeatures
+from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only
+from sb3_reinforce.rollouts.episode_buffer import Observations
 
 Actor = Callable[[Observations], np.ndarray]
 
@@ -54,7 +54,7 @@ class DenseLayer(NamedTuple):
 def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
     """
     The layers from features to action logits (or, for Box actions, means). The weights of a
-    :class:`~sb3_reinforce.common.phi.PhiNet` are a layer with a single output for each action.
+    :class:`~sb3_reinforce.features.phi.PhiNet` are a layer with a single output for each action.
 
     :param policy: Any actor-critic policy.
     :return: Layers that share the policy's memory; None if it is on another device, has modules
@@ -85,7 +85,7 @@ def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.n
 
     :param policy: Any actor-critic policy.
     :return: A function from observations to features of shape ``(n_envs, n_features)``; from a
-        :class:`~sb3_reinforce.common.phi.PhiExtractor`, ``(n_envs, n_actions, n_features)``.
+        :class:`~sb3_reinforce.features.phi.PhiExtractor`, ``(n_envs, n_actions, n_features)``.
     """
     space, extractor = policy.observation_space, policy.pi_features_extractor
     if isinstance(extractor, PhiExtractor):

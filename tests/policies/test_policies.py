@@ -17,8 +17,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from sb3_reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
+from sb3_reinforce.policies.policies import LinearPolicy
 from sb3_reinforce.reinforce import CnnPolicy, MlpPolicy, MultiInputPolicy
-from sb3_reinforce.reinforce.policies import LinearPolicy
 
 BOX = spaces.Box(-1, 1, (3,))
 

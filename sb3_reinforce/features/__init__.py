@@ -1,0 +1,1 @@
+"""Features of observations, and of observations and actions."""

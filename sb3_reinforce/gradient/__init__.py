@@ -1,0 +1,1 @@
+"""From a rollout to a step: returns, baselines, scores, ways to step."""

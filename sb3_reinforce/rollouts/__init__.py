@@ -1,0 +1,1 @@
+"""Who acts, and the whole episodes that come of it."""
