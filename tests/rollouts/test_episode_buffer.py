@@ -5,7 +5,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_reinforce.common import episode_buffer
+from sb3_reinforce.rollouts import episode_buffer
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer, EpisodeOrder
 
 OBS = spaces.Box(-1.0, 1.0, (3,))
