@@ -7,7 +7,7 @@ from sb3_reinforce.common.callbacks import (
     StopTrainingOnSolved,
 )
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
-from sb3_reinforce.features.fixed_features import FourierBasis, TileCoding
+from sb3_reinforce.features import FourierBasis, TileCoding
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
 from sb3_reinforce.rollouts.epsilon import EpsilonSchedule

@@ -46,11 +46,10 @@ class Interval:
         :param value: Any object.
         :return: Whether it is a number of the interval.
         """
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral if self.integer else Real):
+        is_number = isinstance(value, Integral if self.integer else Real) and not isinstance(value, (bool, np.bool_))
+        if not is_number or (self.finite and not -np.inf < value < np.inf):
             return False
-        if self.finite and not np.isfinite(value):
-            return False
-        return (self.low < value if self.open_low else self.low <= value) and value <= self.high
+        return bool((self.low < value if self.open_low else self.low <= value) and value <= self.high)
 
     def __str__(self) -> str:
         kind = "an integer" if self.integer else ("a finite number" if self.finite else "a number")

@@ -18,118 +18,17 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_reinforce import REINFORCE, FourierBasis, LinearSoftmaxPolicy, RandomWeightSearch, TileCoding
-from sb3_reinforce.features.fixed_features import (
-    FixedFeatures,
-    fourier_coefficients,
-    fourier_features,
-    merge_moments,
-    n_fourier_features,
-    tile_features,
-    tile_offsets,
-    to_unit_cube,
-    unobserved,
-)
+from sb3_reinforce.features.fixed_features import FixedFeatures, merge_moments, to_unit_cube, unobserved
 from sb3_reinforce.rollouts.acting import feature_function, numpy_actor
 
 UNIT = spaces.Box(0, 1, (2,))
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,))
 HALF_BOUNDED = spaces.Box(np.array([-1, -np.inf], np.float32), np.array([3, np.inf], np.float32))
-coordinate = st.floats(0, 1, width=32)
 seeds = st.integers(0, 2**31)
 
 
 def points_of(n: int, n_dims: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((n, n_dims), dtype=np.float32)
-
-
-# --- The Fourier basis
-
-
-@given(st.integers(1, 4), st.integers(1, 4), st.none() | st.integers(1, 5))
-def test_fourier_coefficients_are_all_vectors_with_few_enough_entries(n_dims: int, order: int, coupling: int | None) -> None:
-    slow = [
-        c for c in itertools.product(range(order + 1), repeat=n_dims) if coupling is None or np.count_nonzero(c) <= coupling
-    ]
-    assert fourier_coefficients(n_dims, order, coupling).tolist() == [list(c) for c in slow]
-    assert n_fourier_features(n_dims, order, coupling) == len(slow)
-
-
-def test_the_full_fourier_basis_has_as_many_features_as_the_paper_says() -> None:
-    assert FourierBasis(spaces.Box(-1, 1, (4,)), order=5).features_dim == 6**4
-    assert FourierBasis(spaces.Box(-1, 1, (6,)), order=3, max_coupling=1).features_dim == 6 * 3 + 1
-    assert FourierBasis(UNIT).features_dim == 16
-
-
-@given(st.lists(st.lists(coordinate, min_size=3, max_size=3), min_size=1, max_size=4), st.integers(1, 3))
-def test_fourier_features_equal_the_formula(points: list[list[float]], order: int) -> None:
-    coefficients = fourier_coefficients(3, order)
-    slow = [[np.cos(np.pi * sum(c * x for c, x in zip(row, p, strict=True))) for row in coefficients] for p in points]
-    array = np.array(points, np.float32)
-    np.testing.assert_allclose(fourier_features(array, coefficients), slow, atol=1e-5)
-    tensors = fourier_features(th.as_tensor(array), th.as_tensor(coefficients))
-    np.testing.assert_allclose(tensors.numpy(), slow, atol=1e-5)
-
-
-def test_fourier_features_by_hand() -> None:
-    features = fourier_features(np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]]), fourier_coefficients(2, 1))
-    np.testing.assert_allclose(features, [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 0, 0]], atol=1e-12)
-
-
-# --- Tile coding
-
-
-def tile_slowly(point: list[float], n_tilings: int, n_tiles: int) -> list[float]:
-    """Tile by tile: it has the point if its edges, moved back by the displacement, lie around it."""
-    features = []
-    for tiling in range(n_tilings):
-        # In units of 1 / (n_tilings * n_tiles), so that all but the point is whole
-        displacement = [tiling * (2 * dim + 1) % n_tilings for dim in range(len(point))]
-        for tile in itertools.product(range(n_tiles + 1), repeat=len(point)):
-            lower = [n_tilings * number - shift for number, shift in zip(tile, displacement, strict=True)]
-            position = [x * n_tilings * n_tiles for x in point]
-            features.append(float(all(low <= x < low + n_tilings for low, x in zip(lower, position, strict=True))))
-    return features
-
-
-# Multiples of 1/1024 and numbers of tilings that are powers of two: everything is exact, edges included
-@given(
-    st.integers(1, 3).flatmap(
-        lambda n: st.lists(st.lists(st.integers(0, 1024), min_size=n, max_size=n), min_size=1, max_size=3)
-    ),
-    st.sampled_from([1, 2, 4, 8]),
-    st.integers(1, 4),
-)
-def test_tile_features_equal_looking_at_every_tile(points: list[list[int]], n_tilings: int, n_tiles: int) -> None:
-    array = np.array(points, np.float32) / 1024
-    offsets = tile_offsets(array.shape[1], n_tilings)
-    slow = [tile_slowly(point, n_tilings, n_tiles) for point in array.tolist()]
-    features = tile_features(array, offsets, n_tiles)
-    assert features.dtype == np.float32
-    assert features.tolist() == slow
-    assert tile_features(th.as_tensor(array), th.as_tensor(offsets), n_tiles).tolist() == slow
-
-
-@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), seeds)
-def test_every_point_is_in_one_tile_of_each_tiling(n_dims: int, n_tilings: int, n_tiles: int, seed: int) -> None:
-    points = np.vstack([points_of(20, n_dims, seed), np.zeros(n_dims), np.ones(n_dims)]).astype(np.float32)
-    features = tile_features(points, tile_offsets(n_dims, n_tilings), n_tiles)
-    by_tiling = features.reshape(len(points), n_tilings, (n_tiles + 1) ** n_dims)
-    assert (by_tiling.sum(axis=2) == 1).all()
-    assert set(np.unique(features)) <= {0.0, 1.0}
-
-
-def test_tilings_are_displaced_as_in_figure_9_11() -> None:
-    assert (4 * tile_offsets(2, 4)).tolist() == [[0, 0], [1, 3], [2, 2], [3, 1]]
-
-
-def test_points_share_the_more_tiles_the_nearer_they_are() -> None:
-    line = np.linspace(0, 1, 101, dtype=np.float32)[:, np.newaxis]
-    features = tile_features(line, tile_offsets(1, 8), n_tiles=4)
-    shared = features @ features[50]
-    assert shared[50] == 8
-    assert (np.diff(shared[:51]) >= 0).all()
-    assert (np.diff(shared[50:]) <= 0).all()
-    assert (shared[np.abs(line[:, 0] - 0.5) >= 0.25] == 0).all()
 
 
 # --- Into the unit cube
@@ -285,29 +184,6 @@ def test_a_subclass_with_a_forward_of_its_own_is_left_to_torch() -> None:
 def test_other_spaces_are_refused(features: Features, space: spaces.Space) -> None:
     with pytest.raises(ValueError, match="serves Box observations that are no images"):
         features(space)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda: FourierBasis(UNIT, order=0), "order"),
-        (lambda: FourierBasis(UNIT, max_coupling=0), "max_coupling"),
-        (lambda: TileCoding(UNIT, n_tilings=0), "n_tilings"),
-        (lambda: TileCoding(UNIT, n_tiles=0), "n_tiles"),
-    ],
-)
-def test_arguments_below_1_are_refused(make: Any, name: str) -> None:
-    with pytest.raises(ValueError, match=f"needs {name} of at least 1, but got 0"):
-        make()
-
-
-@pytest.mark.parametrize("n_dims", [6, 1000])
-def test_too_many_features_are_refused_before_they_are_made(n_dims: int) -> None:
-    space = spaces.Box(-1, 1, (n_dims,))
-    with pytest.raises(ValueError, match=r"more than 10,000. Use max_coupling=2, or an order below 9"):
-        FourierBasis(space, order=9)
-    with pytest.raises(ValueError, match="Use fewer n_tiles"):
-        TileCoding(space)
 
 
 # --- With algorithms
