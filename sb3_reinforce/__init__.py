@@ -3,9 +3,9 @@
 from sb3_reinforce.common.callbacks import (
     EpisodeDurationCallback,
     EpsilonCallback,
-    LiveChartCallback,
     StopTrainingOnSolved,
 )
+from sb3_reinforce.common.live_chart import LiveChartCallback
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
 from sb3_reinforce.features import FourierBasis, TileCoding
 from sb3_reinforce.random_weight_search import RandomWeightSearch

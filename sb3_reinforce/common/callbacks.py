@@ -1,20 +1,24 @@
 """Callbacks for any SB3 algorithm."""
 
-import io
-import pathlib
 import sys
-import time
 from collections import deque
-from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
-from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, filter_excluded_keys
+from stable_baselines3.common.logger import HumanOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
-from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments
+
+_ARGUMENTS: Table = {
+    "window_size": [Interval(1, integer=True)],
+    "n_episodes": [Interval(1, integer=True)],
+    "reward_threshold": [Interval(finite=False), NONE],
+}
 
 
 def environment_reward_threshold(env: VecEnv) -> float | None:
@@ -36,7 +40,17 @@ def is_monitored(env: VecEnv) -> bool:
     return is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor, indices=0)[0]
 
 
-def is_heard(callback: BaseCallback) -> bool:
+def monitored_episode(info: dict[str, Any]) -> dict[str, Any] | None:
+    """
+    :param info: Of an environment's step.
+    :return: What Monitor says of the episode that ended with the step, ``"r"`` its return and ``"l"`` its length; None if no
+        episode ended, or ``info["episode"]`` is something of the environment's own.
+    """
+    episode = info.get("episode")
+    return episode if isinstance(episode, dict) and "r" in episode and "l" in episode else None
+
+
+def has_listeners(callback: BaseCallback) -> bool:
     """
     :param callback: As SB3 hands it to an algorithm.
     :return: Whether anybody listens: False for what SB3 puts in the place of no callback at all.
@@ -44,8 +58,26 @@ def is_heard(callback: BaseCallback) -> bool:
     return not (isinstance(callback, ConvertCallback) and callback.callback is None)
 
 
-class _EpisodeCallback(BaseCallback):
-    """Calls :meth:`_on_episode` with the return and length of each episode, as Monitor has them."""
+def stops_when_told(model: BaseAlgorithm) -> bool:
+    """
+    :param model: Any SB3 algorithm.
+    :return: Whether its training ends when a callback's ``on_step`` returns False. ARS does not look at that.
+    """
+    sb3_contrib = sys.modules.get("sb3_contrib")  # nobody has a model of it without
+    return sb3_contrib is None or not isinstance(model, sb3_contrib.ARS)
+
+
+class EpisodeEndCallback(BaseCallback):
+    """
+    Calls :meth:`_on_episode_end` for each episode of the training as it ends, with its return and length as Monitor has them.
+
+    Algorithms tell of their episodes in one of two ways. Nearly all show a callback each step, with ``dones`` and ``infos``
+    among their locals. ARS does not, for it plays by SB3's ``evaluate_policy``: its episodes are known when it has recorded
+    them for its own statistics, in ``ep_info_buffer``.
+
+    :param verbose: Verbosity level.
+    :raises ValueError: When training starts, if the environment has no Monitor.
+    """
 
     def _on_training_start(self) -> None:
         if not is_monitored(self.training_env):
@@ -53,24 +85,43 @@ class _EpisodeCallback(BaseCallback):
                 f"{type(self).__name__} reads returns and lengths from Monitor, but the training environment is not wrapped "
                 "in one. Use stable_baselines3.common.env_util.make_vec_env, or VecMonitor(env)."
             )
+        recorded = self.model.ep_info_buffer
+        self._last_recorded = recorded[-1] if recorded else None
 
     def _on_step(self) -> bool:
-        dones = self.locals["dones"]
-        if not np.count_nonzero(dones):
-            return True
-        infos = self.locals["infos"]
-        # What REINFORCE's idle environments still finish are the short episodes: they would bias the mean
-        counted = self.locals.get("learned_from")
-        for i in np.flatnonzero(dones if counted is None else dones & counted):
-            if "episode" in infos[i]:
-                self._on_episode(infos[i]["episode"]["r"], int(infos[i]["episode"]["l"]))
+        for episode in self._episodes_of_step() if self._shows_steps else self._newly_recorded():
+            self._on_episode_end(float(episode["r"]), int(episode["l"]))
         return True
 
-    def _on_episode(self, episode_return: float, length: int) -> None:
+    def _on_rollout_end(self) -> None:
+        if not self._shows_steps:  # those since the last step
+            EpisodeEndCallback._on_step(self)
+
+    @property
+    def _shows_steps(self) -> bool:
+        return "dones" in self.locals
+
+    def _episodes_of_step(self) -> list[dict[str, Any]]:
+        dones = self.locals["dones"]
+        if not np.count_nonzero(dones):
+            return []
+        # What REINFORCE's idle environments still finish are the short episodes: they would bias the mean
+        counted = self.locals.get("learned_from")
+        envs = np.flatnonzero(dones if counted is None else dones & counted)
+        episodes = [monitored_episode(self.locals["infos"][i]) for i in envs]
+        return [episode for episode in episodes if episode is not None]
+
+    def _newly_recorded(self) -> list[dict[str, Any]]:
+        new = list(takewhile(lambda episode: episode is not self._last_recorded, reversed(self.model.ep_info_buffer or ())))
+        if new:
+            self._last_recorded = new[0]
+        return new[::-1]
+
+    def _on_episode_end(self, episode_return: float, length: int) -> None:
         raise NotImplementedError
 
 
-class EpisodeDurationCallback(_EpisodeCallback):
+class EpisodeDurationCallback(EpisodeEndCallback):
     """
     Logs every episode's length and return as it ends, for any SB3 algorithm, with the running
     mean and the best so far.
@@ -81,7 +132,8 @@ class EpisodeDurationCallback(_EpisodeCallback):
     ``rollout/episode_return_mean`` and ``rollout/episode_return_best``, which every output
     shows once a log.
 
-    With REINFORCE, the episodes of its rollouts count, those of idle environments do not.
+    With REINFORCE, the episodes of its rollouts count, those of idle environments do not. With ARS, an episode's point
+    stands at the timestep at which its candidate has been evaluated.
 
     :param window_size: Over how many of the last episodes the running means go.
     :param verbose: Verbosity level: 0 for no output, 1 for a line at each new best return.
@@ -90,14 +142,13 @@ class EpisodeDurationCallback(_EpisodeCallback):
 
     def __init__(self, window_size: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
-        if window_size < 1:
-            raise ValueError(f"window_size must be at least 1, but got {window_size}.")
+        check_arguments(_ARGUMENTS, {"window_size": window_size}, type(self).__name__)
         self.returns: deque[float] = deque(maxlen=window_size)
         self.lengths: deque[int] = deque(maxlen=window_size)
         self.n_episodes = 0
         self.best_return = -np.inf
 
-    def _on_episode(self, episode_return: float, length: int) -> None:
+    def _on_episode_end(self, episode_return: float, length: int) -> None:
         self.n_episodes += 1
         self.returns.append(episode_return)
         self.lengths.append(length)
@@ -119,93 +170,11 @@ class EpisodeDurationCallback(_EpisodeCallback):
             self.logger.record(key, value, exclude=("tensorboard", "csv", "json"))
 
     def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
         if self.returns:
             self.logger.record("rollout/episode_length_mean", float(np.mean(self.lengths)))
             self.logger.record("rollout/episode_return_mean", float(np.mean(self.returns)))
             self.logger.record("rollout/episode_return_best", float(self.best_return))
-
-
-class LiveChartCallback(EpisodeDurationCallback):
-    """
-    Draws each episode's duration, the loss and epsilon while an SB3 algorithm trains: in a Jupyter notebook below the cell, or
-    into a PNG file. It logs what :class:`EpisodeDurationCallback` logs, and takes its place. Needs matplotlib and pandas
-    (the extra ``extra``)::
-
-        REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").learn(callback=LiveChartCallback())
-
-    :param path: The PNG file to keep up to date; None to draw in the notebook.
-    :param seconds: At least so many seconds lie between two drawings, and twenty times as long as one takes, so that
-        training is hardly slowed.
-    :param window_size: Over how many of the last episodes the running means go.
-    :param verbose: Verbosity level: 0 for no output, 1 for a line at each new best return.
-    :raises ImportError: If matplotlib or pandas is missing.
-    :raises ValueError: When training starts, if there is no path and no notebook, or the environment has no Monitor.
-    """
-
-    def __init__(
-        self, path: str | pathlib.Path | None = None, seconds: float = 1.0, window_size: int = 100, verbose: int = 0
-    ) -> None:
-        super().__init__(window_size, verbose)
-        from sb3_reinforce.common.plots import plot_learning_curve  # early, should something be missing
-
-        self._plot = plot_learning_curve
-        self.path = None if path is None else pathlib.Path(path)
-        self.seconds = seconds
-        self._log = _KeptLog()
-
-    def _on_training_start(self) -> None:
-        super()._on_training_start()
-        self._show = _into_notebook() if self.path is None else self._save
-        self._next_drawing = 0.0
-        self.logger.output_formats.append(self._log)
-
-    def _on_rollout_start(self) -> None:
-        if time.monotonic() >= self._next_drawing:
-            self._draw()
-
-    def _on_training_end(self) -> None:
-        self._draw()
-        self.logger.output_formats.remove(self._log)
-
-    def _draw(self) -> None:
-        if self.n_episodes == 0:
-            return
-        start = time.monotonic()
-        png = io.BytesIO()
-        self._plot(self._log.rows, title=type(self.model).__name__).savefig(png, format="png")
-        self._show(png.getvalue())
-        end = time.monotonic()
-        self._next_drawing = end + max(self.seconds, 20 * (end - start))
-
-    def _save(self, png: bytes) -> None:
-        assert self.path is not None
-        write_atomically(self.path, png)
-
-
-class _KeptLog(KVWriter):
-    """Rows as in SB3's ``progress.csv``."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        self.rows.append(filter_excluded_keys(key_values, key_excluded, "csv"))
-
-    def close(self) -> None:
-        pass
-
-
-def _into_notebook() -> Callable[[bytes], None]:
-    """A function that shows one picture in the place of the last."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if not hasattr(shell, "kernel"):
-        raise ValueError(
-            "LiveChartCallback draws in a Jupyter notebook. Elsewhere, give it a file: LiveChartCallback('chart.png')."
-        )
-    from IPython.display import Image, display
-
-    handle = display(display_id=True)
-    return lambda png: handle.update(Image(png))
 
 
 class EpsilonCallback(BaseCallback):
@@ -230,7 +199,7 @@ class EpsilonCallback(BaseCallback):
         self.logger.record("rollout/epsilon", float(self.model.exploration_rate))  # type: ignore[attr-defined]
 
 
-class StopTrainingOnSolved(_EpisodeCallback):
+class StopTrainingOnSolved(EpisodeEndCallback):
     """
     Stops training once the mean return of the last ``n_episodes`` training episodes has reached the
     environment's reward threshold: Gymnasium's notion of solved.
@@ -242,13 +211,13 @@ class StopTrainingOnSolved(_EpisodeCallback):
     :param n_episodes: How many episodes the mean goes over.
     :param verbose: Verbosity level: 0 for no output, 1 for a line when training ends because of this.
     :raises ValueError: When training starts, if the environment has no Monitor, or no threshold and
-        none was given.
+        none was given; or if the algorithm does not stop when a callback tells it to, as ARS.
     """
 
     def __init__(self, reward_threshold: float | None = None, n_episodes: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
-        if n_episodes < 1:
-            raise ValueError(f"n_episodes must be at least 1, but got {n_episodes}.")
+        arguments = {"reward_threshold": reward_threshold, "n_episodes": n_episodes}
+        check_arguments(_ARGUMENTS, arguments, type(self).__name__)
         self.reward_threshold = reward_threshold
         self.returns: deque[float] = deque(maxlen=n_episodes)
         self.solved = False
@@ -266,10 +235,15 @@ class StopTrainingOnSolved(_EpisodeCallback):
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
+        if not stops_when_told(self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} goes on when a callback tells it to stop, so StopTrainingOnSolved can't stop it. "
+                "Leave the callback out, and choose total_timesteps instead."
+            )
         self.returns.clear()
         self.solved = False
 
-    def _on_episode(self, episode_return: float, length: int) -> None:
+    def _on_episode_end(self, episode_return: float, length: int) -> None:
         if not self.solved:
             self.returns.append(episode_return)
             self.solved = len(self.returns) == self.returns.maxlen and bool(np.mean(self.returns) >= self._threshold)

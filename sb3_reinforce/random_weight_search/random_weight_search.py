@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
+from sb3_reinforce.common.callbacks import environment_reward_threshold, has_listeners, is_monitored
 from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
 from sb3_reinforce.policies.policies import LinearGaussianPolicy, LinearSoftmaxPolicy, MlpPolicy
 from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, dense_layers, feature_function, greedy_choice
@@ -271,7 +271,7 @@ class RandomWeightSearch(EpisodicAlgorithm):
         self._n_plays += 1
         self._last_obs = new_obs  # type: ignore[assignment]
         self._last_episode_starts = dones
-        if is_heard(callback):
+        if has_listeners(callback):
             callback.update_locals(locals())
             if not callback.on_step():
                 return None

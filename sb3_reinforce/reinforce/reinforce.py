@@ -20,7 +20,7 @@ from stable_baselines3.common.utils import LinearSchedule, explained_variance, o
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.callbacks import is_heard
+from sb3_reinforce.common.callbacks import has_listeners
 from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import (
@@ -427,9 +427,9 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         box = self.action_space if isinstance(self.action_space, spaces.Box) else None
         vec_env: Any = env.unwrapped
         waits_for_reset = getattr(vec_env, "has_reset_transitions", False)  # of GymnasiumVecEnv
-        has_listeners = is_heard(callback)
+        is_listened_to = has_listeners(callback)
         # Of more episodes than the statistics remember, nobody but a listener sees the first ones
-        n_unseen = 0 if has_listeners else rollout_buffer.n_episodes - self._stats_window_size
+        n_unseen = 0 if is_listened_to else rollout_buffer.n_episodes - self._stats_window_size
         n_steps = 0
         callback.on_rollout_start()
         while not order.complete:
@@ -440,7 +440,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
                 clipped_actions = np.clip(actions.reshape(-1, *box.shape), box.low, box.high)
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            if has_listeners:
+            if is_listened_to:
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 if not callback.on_step():
