@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int
     parser.add_argument("--device", default="cpu", help="default: cpu")
 
 
-def compare_command(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """
     Compare, and say where the report is.
 

@@ -1,0 +1,50 @@
+"""What the commands have in common."""
+
+import importlib
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_reinforce.random_weight_search import RandomWeightSearch
+from sb3_reinforce.reinforce import REINFORCE
+
+
+class CliError(Exception):
+    """Something the user asked for can't be done; the message says it in one line."""
+
+
+def require_extra(*modules: str) -> None:
+    """
+    :param modules: Names of modules that come with the extra.
+    :raises CliError: If one is not installed.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise CliError(f"this needs the package '{module}': pip install \"sb3-reinforce[extra]\"") from error
+
+
+def make_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """
+    :param env_id: Gymnasium's id of an environment.
+    :param render_mode: How it is rendered. None if it is not.
+    :return: The environment.
+    :raises CliError: If it can't be made.
+    """
+    try:
+        # Not every environment knows of render modes
+        return gym.make(env_id) if render_mode is None else gym.make(env_id, render_mode=render_mode)
+    except (gym.error.Error, ImportError, ValueError, TypeError) as error:
+        raise CliError(f"environment '{env_id}' can't be made: {error}") from error
+
+
+def env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
+    """
+    :param model: A model that has an environment.
+    :return: The environment.
+    """
+    env = model.get_env()
+    assert env is not None
+    return env

@@ -1,0 +1,209 @@
+import pathlib
+import pickle
+import re
+import zipfile
+from typing import Any, NoReturn
+
+import gymnasium as gym
+import imageio.v3 as iio
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_reinforce import REINFORCE
+from sb3_reinforce.cli import main
+from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
+from tests.cli.helpers import error_of, files
+
+pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".GIF"])
+def test_enjoy_writes_a_video(
+    trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    video = tmp_path / "videos" / f"two{suffix}"
+    assert main(["enjoy", str(trained), "--video", str(video), "--episodes", "2", "--seed", "5"]) == 0
+    lengths = [int(line.split()[4]) for line in capsys.readouterr().out.splitlines() if line.startswith("Episode")]
+    assert len(lengths) == 2
+    frames = iio.imread(video, extension=suffix.lower())
+    assert len(frames) <= sum(lengths)
+    if suffix == ".mp4":
+        assert len(frames) == sum(lengths)  # a GIF joins frames that are the same
+    assert frames.shape[1:] == (400, 600, 3)
+    assert frames[0].std() > 1
+    assert (frames[0] != frames[-1]).any()
+    assert files(video.parent) == {video.name}
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "file without suffix"])
+def test_enjoy_finds_the_model(trained: pathlib.Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    path = {"folder": trained, "file": trained / "model.zip", "file without suffix": trained / "model"}[what]
+    assert main(["enjoy", str(path), "--render", "rgb_array", "--episodes", "1"]) == 0
+    assert "Episode 1 finished after" in capsys.readouterr().out
+
+
+def test_enjoy_on_the_screen(
+    trained: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gym.envs.classic_control.CartPoleEnv.metadata, "render_fps", 1000)
+    assert main(["enjoy", str(trained), "--episodes", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert "Episode 1 finished after" in out
+    assert err == ""
+
+
+def test_enjoy_plays_new_episodes_each_time_but_the_same_with_a_seed(
+    trained: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def played(*arguments: str) -> str:
+        assert main(["enjoy", str(trained), "--render", "rgb_array", "--episodes", "4", *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert played("--seed", "1") == played("--seed", "1") != played("--seed", "2")
+    assert played() != played()
+
+
+@pytest.mark.parametrize("algo", ["random_weight_search", "reinforce"])
+def test_enjoy_a_model_of_box_actions(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], algo: str) -> None:
+    assert main(["train", "--algo", algo, "--env", "Pendulum-v1", "--timesteps", "200", "--output", "out"]) == 0
+    capsys.readouterr()
+    assert main(["enjoy", "out", "--render", "rgb_array", "--episodes", "1"]) == 0
+    assert "Episode 1 finished after 200 timesteps" in capsys.readouterr().out
+
+
+def test_enjoy_a_model_from_elsewhere(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").save("mine")
+    assert "name it with --env" in error_of(capsys, "enjoy", "mine")
+    (tmp_path / "evaluation.json").write_text("[]")
+    assert "name it with --env" in error_of(capsys, "enjoy", "mine")
+    assert main(["enjoy", "mine", "--env", "CartPole-v1", "--render", "rgb_array", "--episodes", "1"]) == 0
+
+
+def test_enjoy_what_is_no_model(tmp_path: pathlib.Path, trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.zip").touch()
+    (tmp_path / "text.zip").write_text("not a zip")
+    with zipfile.ZipFile("other.zip", "w") as archive:
+        archive.writestr("readme", "hello")
+    for data in ("[]", "3", "{}", "{"):
+        with zipfile.ZipFile(f"data{len(data)}{ord(data[0])}.zip", "w") as archive:
+            archive.writestr("data", data)
+    PPO("MlpPolicy", "CartPole-v1", device="cpu").save("ppo")
+    assert "there is no model at 'nowhere'" in error_of(capsys, "enjoy", "nowhere")
+    assert "there is no model at" in error_of(capsys, "enjoy", tmp_path)
+    for name in sorted(path.name for path in tmp_path.glob("*.zip")):
+        error = error_of(capsys, "enjoy", name, "--env", "CartPole-v1")
+        assert f"'{name}'" in error
+        assert "is damaged" in error or "was saved by neither of reinforce, random_weight_search" in error
+
+
+@pytest.mark.parametrize("part", ["data", "policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"])
+def test_enjoy_a_damaged_model(
+    tmp_path: pathlib.Path, trained: pathlib.Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    content = bytearray((trained / "model.zip").read_bytes())
+    with zipfile.ZipFile(trained / "model.zip") as archive:
+        start = archive.getinfo(part).header_offset + 30 + len(part)
+    content[start + 100] ^= 0xFF
+    (tmp_path / "damaged.zip").write_bytes(content)
+    assert "'damaged.zip' is not a saved model, or is damaged" in error_of(
+        capsys, "enjoy", "damaged.zip", "--env", "CartPole-v1"
+    )
+    (tmp_path / "cut.zip").write_bytes(content[: len(content) // 2])
+    assert "'cut.zip' is not a saved model, or is damaged" in error_of(capsys, "enjoy", "cut.zip", "--env", "CartPole-v1")
+
+
+@pytest.mark.parametrize("part", ["policy.pth", "pytorch_variables.pth"])
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", pickle.dumps({"a": 1}, protocol=2)], ids=["empty", "nonsense", "pickle"]
+)
+def test_enjoy_a_model_whose_weights_are_no_weights(
+    trained: pathlib.Path, capsys: pytest.CaptureFixture[str], part: str, content: bytes
+) -> None:
+    with zipfile.ZipFile(trained / "model.zip") as archive, zipfile.ZipFile("forged.zip", "w") as forged:
+        for name in archive.namelist():
+            forged.writestr(name, content if name == part else archive.read(name))
+    error_of(capsys, "enjoy", "forged.zip", "--env", "CartPole-v1")
+
+
+def test_enjoy_in_another_environment(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "spaces do not match" in error_of(capsys, "enjoy", trained, "--env", "Acrobot-v1", "--render", "rgb_array")
+    assert "'Nope-v0' can't be made" in error_of(capsys, "enjoy", trained, "--env", "Nope-v0")
+
+
+@pytest.mark.usefixtures("odd_envs")
+@pytest.mark.filterwarnings("ignore:.*not in the possible render_modes")
+@pytest.mark.parametrize(
+    ("env", "says"), [("NaN-v0", "'NaN-v0' can't be made.*render_mode"), ("Mute-v0", "'Mute-v0' can't be rendered")]
+)
+def test_enjoy_where_nothing_can_be_seen(capsys: pytest.CaptureFixture[str], env: str, says: str) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "NaN-v0").save("blind")
+    assert re.search(says, error_of(capsys, "enjoy", "blind", "--env", env, "--video", "blind.gif"))
+    assert not pathlib.Path("blind.gif").exists()
+
+
+@pytest.mark.parametrize("name", ["film.avi", "film", "gif"])
+def test_enjoy_with_another_suffix(trained: pathlib.Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert f"--video must end in .mp4 or .gif, but got '{name}'" in error_of(capsys, "enjoy", trained, "--video", name)
+
+
+def test_a_video_is_not_played_on_the_screen(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--video needs --render rgb_array" in error_of(capsys, "enjoy", trained, "--video", "a.gif", "--render", "human")
+
+
+def test_a_video_that_breaks_off_leaves_the_old_one(
+    trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "film.gif").write_bytes(b"old")
+    monkeypatch.setattr(pathlib.Path, "replace", full)
+    assert "No space left" in error_of(capsys, "enjoy", trained, "--video", "film.gif", "--episodes", "1")
+    assert (tmp_path / "film.gif").read_bytes() == b"old"
+    assert files(tmp_path) == {"film.gif"}
+
+
+def test_ctrl_c_while_playing(
+    trained: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(REINFORCE, "predict", interrupted)
+    assert main(["enjoy", str(trained), "--render", "rgb_array"]) == 0
+    assert "Stopped." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("odd_envs")
+@pytest.mark.parametrize(("arguments", "limit"), [([], DEFAULT_MAX_EPISODE_STEPS), (["--max-episode-steps", "5"], 5)])
+def test_enjoy_a_policy_that_never_gets_to_an_end(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], limit: int
+) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "Alternation-v0").save("still")
+    command = ["enjoy", "still", "--env", "Alternation-v0", "--render", "rgb_array", "--episodes", "2", *arguments]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    for episode in (1, 2):
+        assert f"Episode {episode} was cut off after {limit} timesteps, return {limit}\n" in out
+    assert f"2 of 2 episodes had not ended after {limit:,} timesteps, and were cut off." in out
+    assert "gymnasium.wrappers.TimeLimit" in out
+
+
+@pytest.mark.usefixtures("odd_envs")
+def test_a_video_of_it_ends_too(capsys: pytest.CaptureFixture[str]) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "Alternation-v0").save("still")
+    command = ["enjoy", "still", "--env", "Alternation-v0", "--video", "still.mp4", "--episodes", "1"]
+    assert main([*command, "--max-episode-steps", "6"]) == 0
+    assert len(iio.imread("still.mp4")) == 6
+
+
+def test_enjoy_cuts_off_only_what_has_not_ended_by_itself(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["enjoy", str(trained), "--render", "rgb_array", "--episodes", "3", "--seed", "0"]
+    assert main(command) == 0
+    whole = capsys.readouterr().out
+    assert "cut off" not in whole
+    lengths = [int(line.split()[4]) for line in whole.splitlines()]
+    assert main([*command, "--max-episode-steps", str(max(lengths))]) == 0
+    assert capsys.readouterr().out == whole
+    assert main([*command, "--max-episode-steps", str(max(lengths) - 1)]) == 0
+    assert f"1 of 3 episodes had not ended after {max(lengths) - 1:,} timesteps" in capsys.readouterr().out
