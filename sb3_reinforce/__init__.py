@@ -8,8 +8,9 @@ from sb3_reinforce.common.callbacks import (
 from sb3_reinforce.common.live_chart import LiveChartCallback
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
 from sb3_reinforce.features import FourierBasis, TileCoding
+from sb3_reinforce.policies import LinearGaussianPolicy, LinearPolicy, LinearSoftmaxPolicy
 from sb3_reinforce.random_weight_search import RandomWeightSearch
-from sb3_reinforce.reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
+from sb3_reinforce.reinforce import REINFORCE
 from sb3_reinforce.rollouts.epsilon import EpsilonSchedule
 from sb3_reinforce.vec_env import GymnasiumVecEnv, make_fast_vec_env
 from sb3_reinforce.version import __version__
@@ -22,6 +23,7 @@ __all__ = [
     "FourierBasis",
     "GymnasiumVecEnv",
     "LinearGaussianPolicy",
+    "LinearPolicy",
     "LinearSoftmaxPolicy",
     "LiveChartCallback",
     "RandomWeightSearch",

@@ -5,23 +5,49 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.checks import check_policy_name
+from sb3_reinforce.common.callbacks import monitored_episode
+from sb3_reinforce.common.checks import check_policy_name, check_spaces
+from sb3_reinforce.common.loading import LoadableAlgorithm
+from sb3_reinforce.common.patience import Patience
 from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.common.training_environments import TrainingEnvironments
 
 
-class EpisodicAlgorithm(BaseAlgorithm):
+class CallbackLocals(dict[str, Any]):
+    """The local variables that callbacks see. Whoever asks for one that is not there is told which are."""
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(
+            f"There is no '{name}' among the local variables of this algorithm: it computes no values and log-probabilities "
+            f"while it collects. There are {', '.join(self)}."
+        )
+
+
+class EpisodicAlgorithm(LoadableAlgorithm):
     """
     An SB3 algorithm that plays whole episodes: it draws from a generator of its own, starts from fresh
     episodes, and saves without ever leaving half a file.
     """
 
+    max_episode_steps: int
+    _environments: TrainingEnvironments | None = None
+
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
         return check_policy_name(policy_name, self.policy_aliases)
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        if isinstance(env, (gym.Env, VecEnv)):  # before SB3 wraps what it can't wrap
+            check_spaces(env.observation_space, env.action_space)
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """
@@ -33,7 +59,13 @@ class EpisodicAlgorithm(BaseAlgorithm):
         self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_rng"]
+        # Without n_steps, which is none of ours, SB3's on-policy algorithms load our files with their own
+        return [*super()._excluded_save_params(), "_rng", "n_steps", "_environments"]
+
+    def _record(self, section: str, **values: Any) -> None:
+        """Log values under ``section/name``."""
+        for name, value in values.items():
+            self.logger.record(f"{section}/{name}", value)
 
     def _record_episodes(self, infos: list[dict[str, Any]], envs: np.ndarray) -> list[dict[str, Any]]:
         """
@@ -42,21 +74,52 @@ class EpisodicAlgorithm(BaseAlgorithm):
         :return: What was entered: infos with Monitor's ``"episode"``, if the environments have one.
         """
         ended = infos.of_episodes(envs) if hasattr(infos, "of_episodes") else [infos[i] for i in envs.tolist()]
+        ended = [_with_monitors_episode_only(info) for info in ended]
         self._update_info_buffer(ended, np.ones(len(ended), dtype=bool))
         return ended
 
-    def _restart_environments(self, env: VecEnv) -> None:
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        assert self.env is not None
+        if self._environments is None or self._environments.env is not self.env:
+            self._environments = TrainingEnvironments(self.env)
+        last_obs: Any = self._last_obs
+        is_reset = reset_num_timesteps or last_obs is None
+        with self._environments.beginning(last_obs, self._last_episode_starts) as at_start:
+            result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        if is_reset:
+            self._last_episode_starts = at_start
+        return result
+
+    def _patience(self) -> Patience:
+        """How long to wait for episodes to end in the rollout that begins."""
+        assert self._environments is not None
+        n_steps_left = -(-(self._total_timesteps - self.num_timesteps) // self.n_envs)
+        warns = self._episode_num == 0 and not self._environments.have_a_time_limit
+        return Patience(self.max_episode_steps, n_steps_left, warns)
+
+    def _start_rollout(self) -> np.ndarray:
         """
-        Reset, unless every environment stands at the start of an episode already.
+        Bring the environments to where episodes start.
 
         From here on none counts as standing there: whatever ends the rollout early, an error in its first step
         perhaps, the next one resets.
+
+        :return: Which of them stand at the start of an episode. Shape ``(n_envs,)``.
         """
+        assert self._environments is not None
+        assert self._last_obs is not None
         assert self._last_episode_starts is not None
-        # A GymnasiumVecEnv that can't reset at once still stands where the episodes ended
-        if not self._last_episode_starts.all() or getattr(env.unwrapped, "has_reset_transitions", False):
-            self._last_obs = env.reset()  # type: ignore[assignment]
-        self._last_episode_starts = np.zeros(env.num_envs, dtype=bool)
+        last_obs: Any = self._last_obs
+        self._last_obs, at_start = self._environments.start_rollout(last_obs, self._last_episode_starts)
+        self._last_episode_starts = np.zeros(len(at_start), dtype=bool)
+        return at_start
 
     def save(
         self,
@@ -84,3 +147,10 @@ class EpisodicAlgorithm(BaseAlgorithm):
         content = io.BytesIO()
         super().save(content, exclude, include)
         write_atomically(path, content.getvalue())
+
+
+def _with_monitors_episode_only(info: dict[str, Any]) -> dict[str, Any]:
+    """The info, in which ``"episode"`` is Monitor's or missing: SB3 takes it for Monitor's, whatever it is."""
+    if "episode" not in info or monitored_episode(info) is not None:
+        return info
+    return {key: value for key, value in info.items() if key != "episode"}

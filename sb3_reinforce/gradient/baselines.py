@@ -1,17 +1,115 @@
-"""Baselines that know the state: functions of observation and time, fitted to what earlier rollouts returned."""
+"""Baselines: what is subtracted from the return that follows an action."""
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch as th
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.utils import obs_as_tensor
 
-from sb3_reinforce.rollouts.episode_buffer import Observations, take_rows
+from sb3_reinforce.common.observations import Observations
+from sb3_reinforce.gradient.estimators import (
+    leave_one_out_baseline,
+    mean_baseline,
+    no_baseline,
+    optimal_constants,
+    time_baseline,
+)
+from sb3_reinforce.gradient.value_net import ValueNet
+from sb3_reinforce.rollouts.rollout import Rollout
 
-_CHUNK_ROWS = 4096
-_VALUE_BATCH_ROWS = 512
+
+class Baseline(Protocol):
+    """What training asks of a baseline, in this order, once a rollout."""
+
+    is_constant: ClassVar[bool]
+    """Whether it is a constant for each parameter, :meth:`constants`, and not a value for each timestep."""
+    explains: bool
+    """Whether its values are to explain the returns."""
+
+    def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+        """
+        :param rollout: The rollout.
+        :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
+        :return: What to subtract from it. Shape ``(n_timesteps,)``.
+        """
+        ...
+
+    def constants(self, estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """
+        :param estimates: Each episode's estimate of the gradient. Shape ``(n_episodes, n_parameters)``.
+        :param scores: Each episode's sum of score vectors. Shape ``(n_episodes, n_parameters)``.
+        :return: By how much of its scores each estimate is too large. Shape ``(n_episodes, n_parameters)``.
+        """
+        ...
+
+    def fit(self, rollout: Rollout, returns: np.ndarray) -> None:
+        """
+        After the step, so that a baseline never knows the returns that it is subtracted from.
+
+        :param rollout: The rollout.
+        :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
+        """
+        ...
+
+
+class _Baseline:
+    """What most have in common."""
+
+    is_constant: ClassVar[bool] = False
+    explains = True
+
+    def constants(self, estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """None."""
+        return np.zeros_like(estimates)
+
+    def fit(self, rollout: Rollout, returns: np.ndarray) -> None:
+        """Nothing is learned."""
+
+
+class SampleBaseline(_Baseline):
+    """
+    From the returns of the rollout itself.
+
+    :param function: One of those of :mod:`sb3_reinforce.gradient.estimators`, of returns and lengths.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self.function = function
+        self.explains = function is not no_baseline
+
+    def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+        """See :class:`Baseline`."""
+        return self.function(returns, rollout.lengths)
+
+
+class OptimalBaseline(_Baseline):
+    """The constant of least variance, one for each parameter: :func:`~sb3_reinforce.gradient.estimators.optimal_constants`."""
+
+    is_constant = True
+    explains = False
+
+    def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+        """See :class:`Baseline`."""
+        return np.zeros_like(returns)
+
+    def constants(self, estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """See :class:`Baseline`."""
+        return optimal_constants(estimates, scores)
+
+
+class ValueBaseline(_Baseline):
+    """
+    The policy's value net, which :class:`~sb3_reinforce.gradient.value_net.ValueNet` fits after the step. Unbiased. Sutton and
+    Barto (2018), section 13.4, REINFORCE with baseline.
+
+    :param value_net: The value net.
+    """
+
+    def __init__(self, value_net: ValueNet) -> None:
+        self.value_net = value_net
+
+    def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+        """See :class:`Baseline`."""
+        return self.value_net.predict(rollout.observations)
 
 
 class StateBaseline(Protocol):
@@ -45,6 +143,42 @@ class StateBaseline(Protocol):
         :return: What to subtract from the return that follows. Shape ``(n_timesteps,)``.
         """
         ...
+
+
+class FittedBaseline(_Baseline):
+    """
+    A baseline that knows the state, and may be fitted to what earlier rollouts returned.
+
+    :param function: The baseline.
+    :param features: From observations to what the baseline sees of them.
+    """
+
+    def __init__(self, function: StateBaseline, features: Callable[[Observations], Any] | None = None) -> None:
+        self.function = function
+        self.features = features
+        self._seen: Any = None
+
+    def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+        """
+        See :class:`Baseline`.
+
+        :raises ValueError: If the baseline does not give a finite number for each timestep.
+        """
+        self._seen = rollout.observations if self.features is None else self.features(rollout.observations)
+        values = np.asarray(self.function(self._seen, rollout.timesteps), dtype=np.float64)
+        if values.shape != returns.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"The baseline must give a finite number for each timestep, an array of shape {returns.shape}, but gave "
+                f"one of shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them not finite. "
+                "Nothing was learned from this rollout."
+            )
+        return values
+
+    def fit(self, rollout: Rollout, returns: np.ndarray) -> None:
+        """See :class:`Baseline`."""
+        fit = getattr(self.function, "fit", None)
+        if fit is not None:
+            fit(self._seen, rollout.timesteps, returns)
 
 
 class LinearBaseline:
@@ -125,98 +259,37 @@ def _regressors(features: Observations, timesteps: np.ndarray) -> np.ndarray:
     return np.hstack([x, x**2, time, time**2, time**3, np.ones_like(time)])
 
 
-def in_chunks(function: Callable[[Observations], np.ndarray], observations: Observations) -> np.ndarray:
+_SAMPLE_MEANS = {
+    "none": no_baseline,
+    "mean": mean_baseline,
+    "leave_one_out": leave_one_out_baseline,
+    "time": time_baseline,
+}
+BASELINES = (*_SAMPLE_MEANS, "linear", "value", "optimal")
+"""Their names."""
+BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
+"""Those that need two episodes in a rollout."""
+
+
+def make_baseline(
+    baseline: str | StateBaseline,
+    linear: LinearBaseline,
+    features: Callable[[Observations], np.ndarray],
+    value_net: ValueNet,
+) -> Baseline:
     """
-    A function of many observations, some thousands at a time, so that a network's activations fit into memory.
+    The baseline that an argument names.
 
-    :param function: From observations to an array with as many rows.
-    :param observations: Shape ``(n_rows, *observation_shape)``, or a dict of such.
-    :return: Shape ``(n_rows, ...)``.
+    :param baseline: One of :data:`BASELINES`, or a function of the user's.
+    :param linear: What "linear" has learned so far.
+    :param features: From observations to the policy's features, which "linear" sees.
+    :param value_net: The policy's.
+    :return: The baseline.
     """
-    arrays = list(observations.values()) if isinstance(observations, dict) else [observations]
-    starts = range(0, len(arrays[0]), _CHUNK_ROWS)
-    return np.concatenate([function(take_rows(observations, slice(start, start + _CHUNK_ROWS))) for start in starts])
-
-
-class ValueBaseline:
-    """
-    The policy's value net, trained by mean squared error on the returns of earlier rollouts, and so unbiased. Sutton
-    and Barto (2018), section 13.4, REINFORCE with baseline.
-
-    Of what policy and value net share (the features extractor of images, by SB3's default), both train the
-    weights. The optimizer is the policy's.
-
-    :param policy: Any actor-critic policy.
-    :param rng: Draws the timesteps.
-    """
-
-    def __init__(self, policy: ActorCriticPolicy, rng: np.random.Generator) -> None:
-        self.policy = policy
-        self.rng = rng
-
-    def __call__(self, observations: Observations, timesteps: np.ndarray) -> np.ndarray:
-        """
-        :param observations: Shape ``(n_timesteps, *observation_shape)``, or a dict of such.
-        :param timesteps: Not looked at. Shape ``(n_timesteps,)``.
-        :return: Their values. Shape ``(n_timesteps,)``.
-        """
-        with th.no_grad():
-            return in_chunks(lambda obs: self._values(obs).cpu().numpy(), observations).astype(np.float64)
-
-    def _values(self, observations: Observations) -> th.Tensor:
-        return self.policy.predict_values(obs_as_tensor(observations, self.policy.device)).flatten()
-
-    def fit(
-        self, observations: Observations, returns: np.ndarray, n_updates: int, vf_coef: float, max_grad_norm: float | None
-    ) -> float:
-        """
-        :param observations: Shape ``(n_timesteps, *observation_shape)``, or a dict of such.
-        :param returns: Shape ``(n_timesteps,)``.
-        :param n_updates: Gradient steps, each on 512 timesteps or as many as there are.
-        :param vf_coef: What the loss is multiplied by.
-        :param max_grad_norm: The maximum norm of a gradient; None for no clipping.
-        :return: The mean loss of the steps, before it is multiplied; 0 if there are none.
-        :raises FloatingPointError: If a gradient is not finite; the value net is as it was before that step.
-        """
-        optimizer, n_rows = self.policy.optimizer, min(_VALUE_BATCH_ROWS, len(returns))
-        losses = []
-        for _ in range(n_updates):
-            rows = self.rng.integers(len(returns), size=n_rows)
-            targets = th.as_tensor(returns[rows], dtype=th.float32, device=self.policy.device)
-            loss = th.nn.functional.mse_loss(self._values(take_rows(observations, rows)), targets)
-            optimizer.zero_grad()
-            (vf_coef * loss).backward()
-            clip_gradient(self.policy.parameters(), max_grad_norm, "value net's gradient")
-            optimizer.step()
-            losses.append(loss.item())
-        return float(np.mean(losses)) if losses else 0.0
-
-
-def check_value_targets(returns: np.ndarray) -> None:
-    """
-    :param returns: What a value net is to be fitted to. Shape ``(n_timesteps,)``.
-    :raises FloatingPointError: If their squares, which are in its loss, are too large for float32.
-    """
-    largest = np.abs(returns).max(initial=0.0)
-    if not largest < np.sqrt(np.finfo(np.float32).max):
-        raise FloatingPointError(
-            f"The value net can't be fitted to returns as large as {largest}: their squares do not fit into float32. Nothing "
-            "was learned from this rollout. Scale the rewards (VecNormalize)."
-        )
-
-
-def clip_gradient(parameters: Iterable[th.nn.Parameter], max_norm: float | None, name: str = "gradient") -> float:
-    """
-    :param parameters: Whose gradient is clipped.
-    :param max_norm: Its maximum norm; None for no clipping.
-    :param name: What an error calls it.
-    :return: The norm before.
-    :raises FloatingPointError: If that is not finite.
-    """
-    grad_norm = float(th.nn.utils.clip_grad_norm_(parameters, th.inf if max_norm is None else max_norm))
-    if not np.isfinite(grad_norm):
-        raise FloatingPointError(
-            f"The {name} is not finite (its norm is {grad_norm}), so its step was not taken. The rewards may be too large: "
-            "scale them (VecNormalize), or lower learning_rate if the parameters have grown out of bounds."
-        )
-    return grad_norm
+    if not isinstance(baseline, str):
+        return FittedBaseline(baseline)
+    if baseline in _SAMPLE_MEANS:
+        return SampleBaseline(_SAMPLE_MEANS[baseline])
+    if baseline == "linear":
+        return FittedBaseline(linear, features)
+    return OptimalBaseline() if baseline == "optimal" else ValueBaseline(value_net)

@@ -107,12 +107,15 @@ def mean_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
     The mean over all timesteps of the rollout. Biased: it holds the very return that it is
     subtracted from. The bias shrinks as 1 / n_episodes; ``leave_one_out`` has none.
-    Williams (1992), section 4 (reinforcement comparison), has it as a running mean.
+    Williams (1992), section 4 (reinforcement comparison), has it as a running mean. Of a single timestep, which would be
+    compared with itself, it is 0.
 
     :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
     :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
     :return: Shape ``(n_timesteps,)``.
     """
+    if len(returns) == 1:
+        return np.zeros_like(returns)
     return np.full_like(returns, returns.mean())
 
 
@@ -176,27 +179,6 @@ def optimal_constants(estimates: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.where(known, products_of_others / np.where(known, squares_of_others, 1.0), 0.0)
 
 
-_BASELINE_FUNCTIONS = {
-    "none": no_baseline,
-    "mean": mean_baseline,
-    "leave_one_out": leave_one_out_baseline,
-    "time": time_baseline,
-}
-SAMPLE_BASELINES = tuple(_BASELINE_FUNCTIONS)
-
-
-def baseline_values(name: str, returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """
-    The baseline of that name, from the returns of the rollout itself.
-
-    :param name: One of ``SAMPLE_BASELINES``.
-    :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
-    :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
-    :return: Shape ``(n_timesteps,)``.
-    """
-    return _BASELINE_FUNCTIONS[name](returns, lengths)
-
-
 def advantages_of(returns: np.ndarray, values: np.ndarray) -> np.ndarray:
     """
     Returns less their baseline. Differences that are nothing but rounding are 0: where all episodes are alike there is nothing
@@ -213,16 +195,21 @@ def advantages_of(returns: np.ndarray, values: np.ndarray) -> np.ndarray:
     return advantages
 
 
-def normalize(advantages: np.ndarray) -> np.ndarray:
+def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     """
     Zero mean and unit standard deviation over the timesteps, as SB3's PPO does with each
     batch. Biased: both are computed from what they are applied to. Advantages that are all
-    the same become zero.
+    the same become zero: there is nothing to tell them apart by. Those of a single episode have nothing to be compared with, and
+    stay as they are.
 
     :param advantages: Shape ``(n_timesteps,)``.
+    :param n_episodes: How many episodes they are of.
     :return: Shape ``(n_timesteps,)``.
     """
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    deviations, std = advantages - advantages.mean(), advantages.std()
+    if n_episodes == 1 and std <= 1e-10 * np.abs(advantages).max():
+        return advantages
+    return deviations / (std + 1e-8)
 
 
 def signal_to_noise(estimates: np.ndarray) -> float:

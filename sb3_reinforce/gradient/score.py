@@ -22,7 +22,7 @@ import torch as th
 
 def score_of_logits(probabilities: th.Tensor, actions: th.Tensor, dim: int = 1) -> th.Tensor:
     r"""
-    Gradient of :math:`\log \pi(a|s)` by the logits: :math:`e_a - \pi(\cdot|s)`.
+    Gradient of :math:`\log \pi(a|s)` with respect to the logits: :math:`e_a - \pi(\cdot|s)`.
 
     :param probabilities: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``, or the other way round.
     :param actions: Integers. Shape ``(batch,)``.
@@ -46,35 +46,9 @@ def softmax_score(features: th.Tensor, probabilities: th.Tensor, actions: th.Ten
     return linear_score(features, score_of_logits(probabilities, actions))
 
 
-def mixture_log_prob(log_prob: th.Tensor, log_uniform: th.Tensor | float, epsilon: th.Tensor) -> th.Tensor:
-    r"""
-    Log-probability of the behaviour that explores by epsilon,
-    :math:`\beta(a|s) = (1 - \epsilon) \pi(a|s) + \epsilon u(a)`.
-
-    :param log_prob: :math:`\log \pi(a|s)`. Shape ``(batch,)``.
-    :param log_uniform: :math:`\log u(a)`, the uniform distribution. A number, or shape ``(batch,)``.
-    :param epsilon: Between 0 and 1. Shape ``(batch,)``.
-    :return: :math:`\log \beta(a|s)`. Shape ``(batch,)``.
-    """
-    return th.logaddexp(th.log1p(-epsilon) + log_prob, th.log(epsilon) + log_uniform)
-
-
-def mixture_factor(log_prob: th.Tensor, log_uniform: th.Tensor | float, epsilon: th.Tensor) -> th.Tensor:
-    r"""
-    What the score of :math:`\pi` is multiplied by to make it that of the mixture :math:`\beta`:
-    :math:`\nabla \log \beta = \frac{(1 - \epsilon) \pi(a|s)}{\beta(a|s)} \nabla \log \pi`.
-
-    :param log_prob: :math:`\log \pi(a|s)`. Shape ``(batch,)``.
-    :param log_uniform: :math:`\log u(a)`. A number, or shape ``(batch,)``.
-    :param epsilon: Between 0 and 1. Shape ``(batch,)``.
-    :return: Between 0 and 1. Shape ``(batch,)``.
-    """
-    return th.exp(th.log1p(-epsilon) + log_prob - mixture_log_prob(log_prob, log_uniform, epsilon))
-
-
 def entropy_score_of_logits(log_probabilities: th.Tensor, dim: int = 1) -> th.Tensor:
     r"""
-    Gradient of the entropy :math:`H(\pi(\cdot|s))` of a softmax by the logits:
+    Gradient of the entropy :math:`H(\pi(\cdot|s))` of a softmax with respect to the logits:
     :math:`-\pi_a (\log \pi_a + H)`. The entropy bonus of Williams and Peng (1991).
 
     :param log_probabilities: :math:`\log \pi(\cdot|s)`. Shape ``(batch, n_actions)``, or the other way round.
@@ -86,40 +60,13 @@ def entropy_score_of_logits(log_probabilities: th.Tensor, dim: int = 1) -> th.Te
     return -probabilities * (log_probabilities + entropy)
 
 
-def softmax_fisher(features: th.Tensor, logits: th.Tensor) -> th.Tensor:
-    r"""
-    Fisher information of a linear softmax policy, the covariance of its score, summed over states and with
-    the expectation over actions taken exactly:
-    :math:`\sum_s (\operatorname{diag} \pi(\cdot|s) - \pi(\cdot|s) \pi(\cdot|s)^\top) \otimes \tilde x(s) \tilde x(s)^\top`,
-    with :math:`\tilde x = (x, 1)`. Kakade (2001), eq. 2; Peters and Schaal (2008), section 4.
-
-    :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param logits: Of :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
-    :return: In the order of :func:`softmax_score`. Shape ``(n_parameters, n_parameters)``.
-    """
-    n_features, n_actions = features.shape[1], logits.shape[1]
-    probabilities = th.softmax(logits, dim=1)
-    # 1 - pi, added up: as a difference it would be 0, or below, for a policy that is all but deterministic
-    of_others = probabilities @ (1 - th.eye(n_actions, dtype=logits.dtype, device=logits.device))
-    variances = probabilities * of_others
-    x = th.cat([features, th.ones_like(features[:, :1])], dim=1)
-    expected = (probabilities.unsqueeze(2) * x.unsqueeze(1)).flatten(start_dim=1)
-    fisher = -expected.T @ expected
-    for action in range(n_actions):
-        rows = slice(action * (n_features + 1), (action + 1) * (n_features + 1))
-        fisher[rows, rows] = x.T @ (x * variances[:, action : action + 1])
-    is_bias = th.arange(len(fisher), device=fisher.device) % (n_features + 1) == n_features
-    order = th.cat([(~is_bias).nonzero().flatten(), is_bias.nonzero().flatten()])
-    return fisher[order][:, order]
-
-
 def linear_score(features: th.Tensor, by_outputs: th.Tensor) -> th.Tensor:
     r"""
     Chain rule through a linear layer, :math:`W x(s) + b`, for each sample on its own.
 
     :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param by_outputs: Score by the layer's outputs. Shape ``(batch, n_outputs)``.
-    :return: Score by the weights, of shape ``(n_outputs, n_features)``, and after them the biases, of shape
+    :param by_outputs: Score with respect to the layer's outputs. Shape ``(batch, n_outputs)``.
+    :return: Score with respect to the weights, of shape ``(n_outputs, n_features)``, and after them the biases, of shape
         ``(n_outputs,)``. Shape ``(batch, n_outputs * n_features + n_outputs)``.
     """
     by_weights = by_outputs.unsqueeze(2) * features.unsqueeze(1)
@@ -132,7 +79,7 @@ def phi_score(phi: th.Tensor, by_logits: th.Tensor) -> th.Tensor:
     :math:`\sum_b (1[a = b] - \pi(b|s)) \phi(s, b) = \phi(s, a) - \mathbb{E}_\pi[\phi(s, \cdot)]`.
 
     :param phi: :math:`\phi(s, \cdot)`. Shape ``(batch, n_actions, n_features)``.
-    :param by_logits: Score by the logits. Shape ``(batch, n_actions)``.
+    :param by_logits: Score with respect to the logits. Shape ``(batch, n_actions)``.
     :return: Shape ``(batch, n_features)``.
     """
     return th.einsum("bn,bnf->bf", by_logits, phi)
@@ -146,7 +93,7 @@ class ActionTerms(NamedTuple):
     softmax over a few numbers is ten times faster down a long column.
 
     :param log_prob: :math:`\log \pi(a|s)`. Shape ``(batch,)``.
-    :param score: Its gradient by the distribution's parameters. Shape ``(n_rows, batch)``.
+    :param score: Its gradient with respect to the distribution's parameters. Shape ``(n_rows, batch)``.
     :param entropy: :math:`H(\pi(\cdot|s))`. Shape ``(batch,)``.
     """
 
@@ -171,7 +118,7 @@ def log_softmax_of_parts(logits: th.Tensor, sizes: Sequence[int]) -> th.Tensor:
 def softmax_terms(logits: th.Tensor, actions: th.Tensor, sizes: Sequence[int]) -> ActionTerms:
     r"""
     A product of softmax distributions, :math:`\pi(a|s) = \prod_k \pi_k(a_k|s)`: one for a Discrete action, one for
-    each part of a MultiDiscrete action. By the logits of a part, the score is
+    each part of a MultiDiscrete action. With respect to the logits of a part, the score is
     :math:`e_{a_k} - \pi_k(\cdot|s)` (Sutton and Barto, 2018, eq. 13.9).
 
     :param logits: One block of rows a part. Shape ``(sum(sizes), batch)``.
@@ -204,7 +151,7 @@ def _two_choice_terms(difference: th.Tensor, actions: th.Tensor) -> ActionTerms:
 
 def entropy_score_of_parts(logits: th.Tensor, sizes: Sequence[int]) -> th.Tensor:
     """
-    Gradient of the entropy of :func:`softmax_terms` by the logits.
+    Gradient of the entropy of :func:`softmax_terms` with respect to the logits.
 
     :param logits: One block of rows a part. Shape ``(sum(sizes), batch)``.
     :param sizes: Number of choices of each part.
@@ -217,7 +164,7 @@ def entropy_score_of_parts(logits: th.Tensor, sizes: Sequence[int]) -> th.Tensor
 def bernoulli_terms(logits: th.Tensor, bits: th.Tensor) -> ActionTerms:
     r"""
     Independent bits, :math:`p_k = \sigma(h_k)` the probability that bit k is 1: a MultiBinary action. The score
-    by the logits is :math:`a - p` (Williams, 1992, section 4, the Bernoulli-logistic unit).
+    with respect to the logits is :math:`a - p` (Williams, 1992, section 4, the Bernoulli-logistic unit).
 
     :param logits: :math:`h`. Shape ``(n_bits, batch)``.
     :param bits: Zeros and ones, of the logits' type. Shape ``(batch, n_bits)``.
@@ -233,7 +180,7 @@ def bernoulli_terms(logits: th.Tensor, bits: th.Tensor) -> ActionTerms:
 
 def entropy_score_of_bits(logits: th.Tensor) -> th.Tensor:
     r"""
-    Gradient of the entropy of :func:`bernoulli_terms` by the logits: :math:`-h p (1 - p)`.
+    Gradient of the entropy of :func:`bernoulli_terms` with respect to the logits: :math:`-h p (1 - p)`.
 
     :param logits: :math:`h`. Shape ``(n_bits, batch)``.
     :return: Shape ``(n_bits, batch)``.
@@ -245,7 +192,7 @@ def entropy_score_of_bits(logits: th.Tensor) -> th.Tensor:
 def gaussian_terms(mean: th.Tensor, log_std: th.Tensor, actions: th.Tensor) -> ActionTerms:
     r"""
     Independent normal distributions with standard deviations that are the same in every state: a Box action.
-    The score by the means is :math:`(a - \mu) / \sigma^2`, and by :math:`\log \sigma` it is
+    The score with respect to the means is :math:`(a - \mu) / \sigma^2`, and with respect to :math:`\log \sigma` it is
     :math:`(a - \mu)^2 / \sigma^2 - 1` (Williams, 1992, section 6; Sutton and Barto, 2018, exercise 13.4).
 
     :param mean: :math:`\mu`. Shape ``(action_dim, batch)``.
@@ -265,61 +212,10 @@ def gaussian_terms(mean: th.Tensor, log_std: th.Tensor, actions: th.Tensor) -> A
 
 def entropy_score_of_gaussian(mean: th.Tensor) -> th.Tensor:
     """
-    Gradient of the entropy of :func:`gaussian_terms`: 0 by the means, and 1 by the logarithms of the standard deviations.
+    Gradient of the entropy of :func:`gaussian_terms`: 0 with respect to the means, and 1 with respect to the logarithms of the
+    standard deviations.
 
     :param mean: Shape ``(action_dim, batch)``.
     :return: Shape ``(2 * action_dim, batch)``.
     """
     return th.cat([th.zeros_like(mean), th.ones_like(mean)])
-
-
-def bernoulli_fisher(features: th.Tensor, logits: th.Tensor) -> th.Tensor:
-    r"""
-    Fisher information of one linear Bernoulli-logistic unit, summed over states:
-    :math:`\sum_s p(s) (1 - p(s)) \tilde x(s) \tilde x(s)^\top`, with :math:`\tilde x = (x, 1)`.
-
-    :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param logits: Of :math:`p(s)`, the probability of a 1. Shape ``(batch,)``.
-    :return: Weights first, then the bias. Shape ``(n_features + 1, n_features + 1)``.
-    """
-    x = th.cat([features, th.ones_like(features[:, :1])], dim=1)
-    variances = logits.sigmoid() * (-logits).sigmoid()  # 1 - p would lose its digits where p is all but 1
-    return x.T @ (x * variances.unsqueeze(1))
-
-
-def phi_fisher(phi: th.Tensor, logits: th.Tensor) -> th.Tensor:
-    r"""
-    Fisher information of logits :math:`\theta^\top \phi(s, a)`: the covariance of :math:`\phi(s, \cdot)` under the policy,
-    summed over states.
-
-    :param phi: :math:`\phi(s, \cdot)`. Shape ``(batch, n_actions, n_features)``.
-    :param logits: Of :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``.
-    :return: Shape ``(n_features, n_features)``.
-    """
-    probabilities = th.softmax(logits, dim=1).unsqueeze(2)
-    # A covariance does not depend on the origin. With the most probable action there, what the others differ by stays exact
-    # however improbable they are
-    moved = phi - phi[th.arange(len(phi), device=phi.device), logits.argmax(dim=1)].unsqueeze(1)
-    mean = (probabilities * moved).sum(dim=1, keepdim=True)
-    deviations = (probabilities.sqrt() * (moved - mean)).flatten(end_dim=1)
-    return deviations.T @ deviations
-
-
-def fisher_of_parts(parts: Sequence[th.Tensor], sizes: Sequence[int], n_features: int) -> th.Tensor:
-    """
-    Fisher information of a linear policy whose actions have independent parts: zero between two of them.
-
-    :param parts: That of each part, weights first and then biases.
-    :param sizes: Number of outputs of each part.
-    :param n_features: Number of features.
-    :return: In the order of :func:`linear_score`. Shape ``(n_parameters, n_parameters)``.
-    """
-    n_outputs, start = sum(sizes), 0
-    fisher = parts[0].new_zeros(n_outputs * (n_features + 1), n_outputs * (n_features + 1))
-    for part, size in zip(parts, sizes, strict=True):
-        weights = th.arange(start * n_features, (start + size) * n_features)
-        biases = th.arange(n_outputs * n_features + start, n_outputs * n_features + start + size)
-        rows = th.cat([weights, biases]).to(part.device)
-        fisher[rows.unsqueeze(1), rows] = part
-        start += size
-    return fisher

@@ -13,9 +13,9 @@ from stable_baselines3.common.preprocessing import maybe_transpose
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
+from sb3_reinforce.common.observations import Observations, take_rows
 from sb3_reinforce.features.fixed_features import unobserved
-from sb3_reinforce.rollouts.acting import action_tensor
-from sb3_reinforce.rollouts.episode_buffer import Observations, take_rows
+from sb3_reinforce.policies.action_tensors import action_tensor
 
 BATCH_SIZE = 64
 

@@ -14,9 +14,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.callbacks import environment_reward_threshold, has_listeners, is_monitored
 from sb3_reinforce.common.checks import check_features, check_spaces, check_that_episodes_end
-from sb3_reinforce.policies.policies import LinearGaussianPolicy, LinearSoftmaxPolicy, MlpPolicy
+from sb3_reinforce.policies import LinearGaussianPolicy, LinearSoftmaxPolicy, MlpPolicy
 from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, dense_layers, feature_function, greedy_choice
-from sb3_reinforce.rollouts.episode_buffer import EpisodeOrder
+from sb3_reinforce.rollouts.episode_order import EpisodeOrder
 
 SelfRandomWeightSearch = TypeVar("SelfRandomWeightSearch", bound="RandomWeightSearch")
 

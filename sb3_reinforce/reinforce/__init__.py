@@ -1,12 +1,5 @@
-"""REINFORCE and its policies."""
+"""REINFORCE, the Monte Carlo policy gradient."""
 
-from sb3_reinforce.policies.policies import (
-    CnnPolicy,
-    LinearGaussianPolicy,
-    LinearSoftmaxPolicy,
-    MlpPolicy,
-    MultiInputPolicy,
-)
 from sb3_reinforce.reinforce.reinforce import REINFORCE
 
-__all__ = ["REINFORCE", "CnnPolicy", "LinearGaussianPolicy", "LinearSoftmaxPolicy", "MlpPolicy", "MultiInputPolicy"]
+__all__ = ["REINFORCE"]

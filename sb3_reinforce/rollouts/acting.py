@@ -1,5 +1,5 @@
 """
-Acting without torch.
+Acting, by torch or without it.
 
 The step loop is where training time goes, and a small network is faster in NumPy than through
 torch's dispatcher. The arrays here are views of the policy's parameters: what the optimizer
@@ -8,7 +8,7 @@ writes is what the next rollout acts with, and nothing is copied.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
@@ -19,11 +19,15 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
+from sb3_reinforce.common.known import is_known
+from sb3_reinforce.common.observations import Observations, named_parts
 from sb3_reinforce.features.fixed_features import FixedFeatures
 from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only
-from sb3_reinforce.rollouts.episode_buffer import Observations
+from sb3_reinforce.rollouts.doors import Door
+from sb3_reinforce.rollouts.known_network import KnownNetwork, known_network
 
 Actor = Callable[[Observations], np.ndarray]
+"""From observations to actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``."""
 
 
 def _relu(x: np.ndarray) -> np.ndarray:
@@ -51,27 +55,28 @@ class DenseLayer(NamedTuple):
     activation: Callable[[np.ndarray], np.ndarray] | None
 
 
-def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
+def dense_layers(policy: Any) -> list[DenseLayer] | None:
     """
     The layers from features to action logits (or, for Box actions, means). The weights of a
     :class:`~sb3_reinforce.features.phi.PhiNet` are a layer with a single output for each action.
 
     :param policy: Any actor-critic policy.
-    :return: Layers that share the policy's memory; None if it is on another device, has modules
-        other than linear layers with the usual activations, or acts in a way of its own.
+    :return: Layers that share the policy's memory; None if it is on another device, or its network is not known exactly (see
+        :mod:`sb3_reinforce.common.known`).
     """
-    acts_as_usual = all(
-        getattr(type(policy), name) is getattr(ActorCriticPolicy, name)
-        for name in ("get_distribution", "_get_action_dist_from_latent", "extract_features")
-    )
-    if not acts_as_usual or policy.device.type != "cpu":
+    network = known_network(policy)
+    if network is None or policy.device.type != "cpu":
         return None
+    return _dense_layers_of(network)
+
+
+def _dense_layers_of(network: KnownNetwork) -> list[DenseLayer] | None:
     layers: list[DenseLayer] = []
-    for module in (*policy.mlp_extractor.policy_net, policy.action_net):
-        if type(module) is PhiNet:
-            layers.append(DenseLayer(module.weight.detach().numpy().T, np.zeros(1, np.float32), None))
-        elif type(module) is nn.Linear and module.bias is not None:
-            layers.append(DenseLayer(module.weight.detach().numpy().T, module.bias.detach().numpy(), None))
+    for module in (*network.hidden, network.action_net):
+        if isinstance(module, nn.Linear):
+            weight = module.weight.detach().numpy().T
+            bias = np.zeros(1, np.float32) if module.bias is None else module.bias.detach().numpy()
+            layers.append(DenseLayer(weight, bias, None))
         elif type(module) in _ACTIVATIONS and layers:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
         else:
@@ -81,21 +86,21 @@ def dense_layers(policy: ActorCriticPolicy) -> list[DenseLayer] | None:
 
 def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.ndarray]:
     """
-    What SB3's preprocessing and the policy's features extractor do, in NumPy where that is simple.
+    What SB3's preprocessing and the policy's features extractor do, in NumPy where they are known exactly.
 
-    :param policy: Any actor-critic policy.
+    :param policy: An actor-critic policy whose ``extract_features`` is SB3's.
     :return: A function from observations to features of shape ``(n_envs, n_features)``; from a
         :class:`~sb3_reinforce.features.phi.PhiExtractor`, ``(n_envs, n_actions, n_features)``.
     """
     space, extractor = policy.observation_space, policy.pi_features_extractor
-    if isinstance(extractor, PhiExtractor):
-        return _phi_features(policy, extractor)
-    if isinstance(extractor, FixedFeatures) and type(extractor).forward is FixedFeatures.forward:
-        return extractor.in_numpy()  # type: ignore[return-value]
-    if type(extractor) is FlattenExtractor:
-        if isinstance(space, spaces.Discrete):
+    if is_known(extractor):
+        if isinstance(extractor, PhiExtractor):
+            return _phi_features(policy, extractor)
+        if isinstance(extractor, FixedFeatures):
+            return extractor.in_numpy()  # type: ignore[return-value]
+        if type(extractor) is FlattenExtractor and isinstance(space, spaces.Discrete):
             return lambda obs: _one_hot(obs, int(space.n))  # type: ignore[arg-type]
-        if isinstance(space, spaces.Box) and not is_image_space(space):
+        if type(extractor) is FlattenExtractor and isinstance(space, spaces.Box) and not is_image_space(space):
             if len(space.shape) == 1 and space.dtype == np.float32:
                 return lambda obs: obs  # type: ignore[return-value]
             return lambda obs: obs.reshape(len(obs), -1).astype(np.float32)  # type: ignore[union-attr]
@@ -187,7 +192,7 @@ def greedy_choice(action_space: spaces.Space) -> Callable[[np.ndarray], np.ndarr
     return lambda logits: logits.argmax(axis=1)
 
 
-def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator) -> Actor | None:
+def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator) -> Actor | None:
     """
     A function that draws actions from the policy without torch. It holds views or copies of the
     parameters as they are now, so make a new one for each rollout.
@@ -197,9 +202,10 @@ def numpy_actor(policy: ActorCriticPolicy, n_envs: int, rng: np.random.Generator
     :param rng: Source of randomness.
     :return: None if the policy needs torch to act: see :func:`dense_layers`.
     """
-    layers, features, space = dense_layers(policy), feature_function(policy), policy.action_space
+    layers = dense_layers(policy)
     if layers is None or policy.use_sde:
         return None
+    features, space = feature_function(policy), policy.action_space
     *hidden, (weight, bias, _) = layers
     if type(policy.action_net) is PhiNet:
         weight = weight[:, 0]  # one number for each action, and no axis of one
@@ -225,37 +231,33 @@ def _forward(layers: list[DenseLayer], features: Callable[[Observations], np.nda
     return dense_forward(layers, features(obs))
 
 
-def action_tensor(actions: np.ndarray | th.Tensor, action_space: spaces.Space, like: th.Tensor) -> th.Tensor:
-    """
-    Actions as SB3's distributions want them.
-
-    :param actions: Shape ``(batch, *action_shape)``.
-    :param action_space: Discrete, MultiDiscrete, MultiBinary or Box.
-    :param like: Of the device and the floating type to have, such as a parameter of the policy.
-    :return: Integers for Discrete, shape ``(batch,)``, and MultiDiscrete; else floating. Shape ``(batch, action_dim)``.
-    """
-    is_integer = isinstance(action_space, (spaces.Discrete, spaces.MultiDiscrete))
-    tensor = th.as_tensor(actions).to(like.device, th.long if is_integer else like.dtype)
-    return tensor.flatten() if isinstance(action_space, spaces.Discrete) else tensor.reshape(len(tensor), -1)
-
-
-def torch_actor(policy: ActorCriticPolicy) -> Actor:
+def torch_actor(door: Door, device: th.device, action_space: spaces.Space) -> Actor:
     """
     A function that draws actions from any policy.
 
-    :param policy: Any actor-critic policy.
-    :return: It gives actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``,
-        and raises ValueError on observations that are not finite.
+    :param door: How the policy is asked.
+    :param device: Where the policy is.
+    :param action_space: Discrete, MultiDiscrete, MultiBinary or Box.
+    :return: It raises ValueError on observations that are not finite.
     """
 
     def act(obs: Observations) -> np.ndarray:
-        for values in obs.values() if isinstance(obs, dict) else (obs,):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ValueError(
-                    "The environment returned an observation that is not finite. Nothing was learned from this rollout. "
-                    "Mend the environment (stable_baselines3.common.vec_env.VecCheckNan finds the step)."
-                )
+        check_finite(obs)
         with th.no_grad():
-            return policy.get_distribution(obs_as_tensor(obs, policy.device)).get_actions().cpu().numpy()
+            actions = door.sample(obs_as_tensor(obs, device)).cpu().numpy()
+        return actions if isinstance(action_space, spaces.Discrete) else actions.reshape(len(actions), -1)
 
     return act
+
+
+def check_finite(obs: Observations) -> None:
+    """
+    :param obs: Observations.
+    :raises ValueError: If one is NaN or infinite.
+    """
+    for name, values in named_parts(obs).items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(
+                f"The environment returned an {name} that is not finite. Nothing was learned from this rollout. "
+                "Mend the environment (stable_baselines3.common.vec_env.VecCheckNan finds the step)."
+            )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,25 @@ class EpsilonSchedule:
         :return: Epsilon of that episode.
         """
         return max(self.end, self.start - self.decrement * episode)
+
+
+def epsilon_of_episodes(
+    epsilon: float | Schedule | EpsilonSchedule, first: int, n_episodes: int, progress_remaining: float
+) -> np.ndarray:
+    """
+    :param epsilon: A number, an :class:`EpsilonSchedule`, or an SB3 schedule.
+    :param first: Number of the first episode, counted over the whole training.
+    :param n_episodes: How many episodes, all of one rollout.
+    :param progress_remaining: From 1, when training begins, to 0.
+    :return: The epsilon of each. Shape ``(n_episodes,)``.
+    :raises ValueError: If a schedule gives something else than a number from 0 to 1.
+    """
+    if isinstance(epsilon, EpsilonSchedule):
+        return np.array([epsilon.value(first + i) for i in range(n_episodes)])
+    value = float(epsilon(progress_remaining) if callable(epsilon) else epsilon)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"epsilon must be a number from 0 to 1, but its schedule gives {value} at {progress_remaining}.")
+    return np.full(n_episodes, value)
 
 
 def log_uniform_density(action_space: spaces.Space, actions: th.Tensor) -> th.Tensor | float:

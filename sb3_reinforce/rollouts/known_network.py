@@ -36,16 +36,17 @@ def known_network(policy: Any) -> KnownNetwork | None:
     modules = [*extractor.policy_net, policy.action_net]
     if not all(is_known(module) and _has_plain_parameters(module) for module in modules):
         return None
-    if not isinstance(policy.action_net, nn.Linear) or not all(
-        type(parameter) is nn.Parameter for parameter in (*policy.parameters(recurse=False),)
-    ):
+    if not isinstance(policy.action_net, nn.Linear) or type(getattr(policy, "log_std", _PLAIN)) is not nn.Parameter:
         return None
     return KnownNetwork(policy.pi_features_extractor, modules[:-1], policy.action_net)
+
+
+_PLAIN = nn.Parameter()
 
 
 def _has_plain_parameters(module: nn.Module) -> bool:
     """Whether what it multiplies by are parameters of torch, and not what something else makes of them."""
     if not isinstance(module, nn.Linear):
-        return not any(True for _ in module.parameters())
-    has_bias = module.bias is not None or isinstance(module, PhiNet)
-    return has_bias and all(type(parameter) is nn.Parameter for parameter in module.parameters(recurse=False))
+        return True
+    bias = _PLAIN if isinstance(module, PhiNet) else module.bias
+    return type(module.weight) is nn.Parameter and type(bias) is nn.Parameter

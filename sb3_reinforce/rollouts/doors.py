@@ -1,0 +1,104 @@
+"""
+The doors of a policy: how any actor-critic policy draws actions, and says how probable they are.
+
+What a policy draws from is what is learned from, so both go through the same door.
+"""
+
+from typing import Any, Protocol
+
+import torch as th
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
+
+from sb3_reinforce.common.known import has_hooks, overrides
+
+_DOORS = ("forward", "evaluate_actions")
+
+
+class Door(Protocol):
+    """One way to ask a policy."""
+
+    def sample(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: Observations. Shape ``(batch, *observation_shape)``, or a dict of such.
+        :return: Actions that the policy draws. Shape ``(batch, *action_shape)``.
+        """
+        ...
+
+    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param obs: Observations. Shape ``(batch, *observation_shape)``, or a dict of such.
+        :param actions: Shape ``(batch,)`` for Discrete, else ``(batch, action_dim)``.
+        :return: Log-probabilities (for Box actions, log-densities) and entropies, with their graphs. Shapes ``(batch,)``.
+            A distribution that knows no entropy gives minus the log-probability, which has it as its mean.
+        """
+        ...
+
+
+class ByDistribution:
+    """
+    ``policy.get_distribution``, which ``predict`` goes by as well.
+
+    :param policy: Any actor-critic policy.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        self.policy = policy
+
+    def sample(self, obs: PyTorchObs) -> th.Tensor:
+        """See :class:`Door`."""
+        return self.policy.get_distribution(obs).get_actions()
+
+    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """See :class:`Door`."""
+        distribution = self.policy.get_distribution(obs)
+        log_prob = distribution.log_prob(actions)
+        return log_prob, _or_estimate(distribution.entropy(), log_prob)
+
+
+class ByForward:
+    """
+    ``policy(obs)`` and ``policy.evaluate_actions(obs, actions)``, which SB3's A2C and PPO go by while they train: for a policy
+    with these two methods of its own, for one that is compiled or wrapped, or one with a hook.
+
+    :param policy: Any actor-critic policy.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        self.policy = policy
+
+    def sample(self, obs: PyTorchObs) -> th.Tensor:
+        """See :class:`Door`."""
+        return self.policy(obs)[0]
+
+    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """See :class:`Door`."""
+        _, log_prob, entropy = self.policy.evaluate_actions(obs, actions)
+        return log_prob, _or_estimate(entropy, log_prob)
+
+
+def _or_estimate(entropy: th.Tensor | None, log_prob: th.Tensor) -> th.Tensor:
+    return -log_prob if entropy is None else entropy
+
+
+def door_of(policy: Any) -> Door:
+    """
+    :param policy: Any actor-critic policy, also one that is compiled or wrapped.
+    :return: The way to ask it.
+    :raises ValueError: If it overrides one of SB3's two doors and not the other, so that actions would be drawn by one
+        distribution and learned from by another.
+    """
+    inner = getattr(policy, "_orig_mod", policy)  # of torch.compile, which compiles what forward does
+    if not isinstance(inner, ActorCriticPolicy):
+        return ByForward(policy)
+    overridden = [door for door in _DOORS if overrides(inner, door)]
+    if len(overridden) == 1:
+        (other,) = set(_DOORS) - set(overridden)
+        raise ValueError(
+            f"{type(inner).__name__} overrides {overridden[0]}, but not {other}: actions would be drawn by one distribution, "
+            f"and learned from by another. Override both, as for SB3's A2C and PPO; or neither, and get_distribution instead."
+        )
+    is_more_than_its_methods = inner is not policy or has_hooks(inner)
+    if overridden or (is_more_than_its_methods and not overrides(inner, "get_distribution")):
+        return ByForward(policy)
+    return ByDistribution(policy)
