@@ -11,13 +11,21 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Test, check_arguments
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 
 BACKENDS = ("auto", "gymnasium", "envpool", "sb3")
 
+_ALLOWED = {
+    "env_id": [Test("the name of a registered environment, as a text", lambda value: isinstance(value, str))],
+    "n_envs": [Interval(1, integer=True)],
+    "seed": [Interval(0, integer=True), NONE],
+    "backend": [OneOf(BACKENDS)],
+}
 
-class _NotToBeHadError(Exception):
-    """This backend can't serve the environment; the message says why."""
+
+class BackendUnavailableError(Exception):
+    """A backend can't serve the environment; the message says why."""
 
 
 def make_fast_vec_env(
@@ -33,20 +41,18 @@ def make_fast_vec_env(
     time limit that ``gymnasium.make`` gives, and take SB3's wrappers.
 
     :param env_id: Name of a registered environment.
-    :param n_envs: Number of parallel environments.
-    :param seed: Seed of the environments. None for a different start each time.
+    :param n_envs: Number of parallel environments, at least 1.
+    :param seed: Seed of the environments, at least 0. None for a different start each time.
     :param backend: "auto", "gymnasium" (``SyncVectorEnv`` where there is no native vector environment),
         "envpool" or "sb3".
     :param env_kwargs: Arguments of the environment.
     :return: The VecEnv, in one process.
-    :raises ValueError: If the backend is unknown, or can't serve the environment.
+    :raises ValueError: If an argument is not what it has to be, or if the backend can't serve the environment.
     :raises ImportError: If the backend is not installed.
     :raises gymnasium.error.UnregisteredEnv: If there is no such environment.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}.")
-    if n_envs < 1:
-        raise ValueError(f"n_envs must be at least 1, but got {n_envs}.")
+    arguments = {"env_id": env_id, "n_envs": n_envs, "seed": seed, "backend": backend}
+    check_arguments(_ALLOWED, arguments, "make_fast_vec_env")
     if backend == "auto":
         return _make_fastest(env_id, n_envs, seed, env_kwargs)
     if backend == "gymnasium":
@@ -54,7 +60,7 @@ def make_fast_vec_env(
     if backend == "envpool":
         try:
             return _make_envpool(env_id, n_envs, seed, env_kwargs)
-        except _NotToBeHadError as error:
+        except BackendUnavailableError as error:
             raise ValueError(str(error)) from None
     return _make_sb3(env_id, n_envs, seed, env_kwargs)
 
@@ -75,28 +81,28 @@ def _make_fastest(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
     spec = _find_spec(env_id)
     try:
         return _make_native(spec, n_envs, seed, env_kwargs)
-    except _NotToBeHadError:
+    except BackendUnavailableError:
         pass
     try:
         return _make_same_in_envpool(env_id, n_envs, seed, env_kwargs)
-    except (_NotToBeHadError, ImportError):
+    except (BackendUnavailableError, ImportError):
         return _make_sb3(env_id, n_envs, seed, env_kwargs)
 
 
 def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     """The environment's own vector environment, if it can be reset as SB3 expects."""
     if spec.vector_entry_point is None:
-        raise _NotToBeHadError(f"{spec.id} has no vector environment of its own.")
+        raise BackendUnavailableError(f"{spec.id} has no vector environment of its own.")
     try:
         vector_env = gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_kwargs)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*only with the step after")
             vec_env = GymnasiumVecEnv(vector_env)
     except (ImportError, TypeError, ValueError, gym.error.Error) as error:
-        raise _NotToBeHadError(f"{spec.id}'s own vector environment can't be used: {error}") from error
+        raise BackendUnavailableError(f"{spec.id}'s own vector environment can't be used: {error}") from error
     if vec_env.has_reset_transitions:
         vec_env.close()
-        raise _NotToBeHadError(f"{spec.id}'s own vector environment has steps that are only resets.")
+        raise BackendUnavailableError(f"{spec.id}'s own vector environment has steps that are only resets.")
     vec_env.seed(seed)
     return _named(vec_env, "gymnasium (native)")
 
@@ -116,7 +122,7 @@ def _make_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
         raise ImportError("EnvPool is not installed. Install it with: pip install envpool")
     envpool = importlib.import_module("envpool")
     if env_id not in envpool.list_all_envs():
-        raise _NotToBeHadError(f"EnvPool has no environment {env_id!r}. Use backend='auto'.")
+        raise BackendUnavailableError(f"EnvPool has no environment {env_id!r}. Use backend='auto'.")
     limit = {} if env_id not in gym.registry else {"max_episode_steps": gym.spec(env_id).max_episode_steps}
     if limit.get("max_episode_steps") is None:
         limit = {}
@@ -129,14 +135,14 @@ def _make_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
 def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     """EnvPool's environment of that name, if it is the same task as Gymnasium's."""
     if set(env_kwargs) - {"max_episode_steps"}:
-        raise _NotToBeHadError("Its arguments may mean something else to EnvPool.")
+        raise BackendUnavailableError("Its arguments may mean something else to EnvPool.")
     vec_env = _make_envpool(env_id, n_envs, seed, env_kwargs)
     env = gym.make(env_id, **env_kwargs)
     is_same = env.observation_space == vec_env.observation_space and env.action_space == vec_env.action_space
     env.close()
     if not is_same:
         vec_env.close()
-        raise _NotToBeHadError(f"EnvPool's {env_id} has other spaces than Gymnasium's.")
+        raise BackendUnavailableError(f"EnvPool's {env_id} has other spaces than Gymnasium's.")
     return vec_env
 
 
