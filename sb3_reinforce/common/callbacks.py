@@ -237,8 +237,8 @@ class StopTrainingOnSolved(EpisodeEndCallback):
         super()._on_training_start()
         if not stops_when_told(self.model):
             raise ValueError(
-                f"{type(self.model).__name__} goes on when a callback tells it to stop, so StopTrainingOnSolved can't stop it. "
-                "Leave the callback out, and choose total_timesteps instead."
+                f"{type(self.model).__name__} goes on when a callback tells it to stop, so StopTrainingOnSolved can't end "
+                "its training. Leave the callback out, and choose total_timesteps instead."
             )
         self.returns.clear()
         self.solved = False

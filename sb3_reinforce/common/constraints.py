@@ -57,7 +57,7 @@ class Interval:
             return f"{kind} from {self.low:g} to {self.high:g}{' (not the former)' if self.open_low else ''}"
         if np.isfinite(self.low):
             return f"{kind} above {self.low:g}" if self.open_low else f"{kind} of at least {self.low:g}"
-        return kind
+        return f"{kind} of at most {self.high:g}" if np.isfinite(self.high) else kind
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-import base64
 import json
 import pathlib
 from typing import Any
 
 import gymnasium as gym
-import nbclient
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from stable_baselines3 import DQN, PPO
+from gymnasium import spaces
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -23,12 +22,10 @@ from sb3_reinforce import (
     EpisodeDurationCallback,
     EpsilonCallback,
     EpsilonSchedule,
-    LiveChartCallback,
     RandomWeightSearch,
     StopTrainingOnSolved,
 )
-from sb3_reinforce.common.callbacks import environment_reward_threshold, is_heard, is_monitored
-from sb3_reinforce.common.plots import plot_learning_curve
+from sb3_reinforce.common.callbacks import environment_reward_threshold, has_listeners, is_monitored, monitored_episode
 
 LENGTH, RETURN = "rollout/episode_length", "rollout/episode_return"
 Point = tuple[int, float, float]
@@ -57,6 +54,7 @@ def bare_env(n_envs: int = 1) -> DummyVecEnv:
 
 
 def algorithms() -> dict[str, BaseAlgorithm]:
+    """Two of ours and two of SB3's, one that collects rollouts and one that replays."""
     return {
         "reinforce": REINFORCE("LinearSoftmaxPolicy", make_vec_env("CartPole-v1", 3), n_episodes=5, seed=0),
         "search": RandomWeightSearch("LinearSoftmaxPolicy", make_vec_env("CartPole-v1", 2), seed=0),
@@ -153,11 +151,18 @@ def test_reward_thresholds() -> None:
     assert environment_reward_threshold(VecNormalize(make_vec_env("Pendulum-v1"))) is None
 
 
-def test_a_window_of_no_episodes() -> None:
-    with pytest.raises(ValueError, match="window_size"):
-        EpisodeDurationCallback(window_size=0)
-    with pytest.raises(ValueError, match="n_episodes"):
-        StopTrainingOnSolved(n_episodes=0)
+@pytest.mark.parametrize("callback", [EpisodeDurationCallback, StopTrainingOnSolved])
+@pytest.mark.parametrize("value", [0, 2.5, "10"])
+def test_a_window_of_no_episodes(callback: Any, value: Any) -> None:
+    name = "window_size" if callback is EpisodeDurationCallback else "n_episodes"
+    with pytest.raises(ValueError, match=f"{name} of {callback.__name__} must be an integer of at least 1, but got {value!r}"):
+        callback(**{name: value})
+
+
+@pytest.mark.parametrize("threshold", [np.nan, "475"])
+def test_a_threshold_that_nothing_can_meet(threshold: Any) -> None:
+    with pytest.raises(ValueError, match="reward_threshold of StopTrainingOnSolved must be a number or None"):
+        StopTrainingOnSolved(reward_threshold=threshold)
 
 
 # Epsilon
@@ -246,57 +251,114 @@ def test_no_threshold_to_stop_at() -> None:
         model.learn(100, StopTrainingOnSolved())
 
 
-def test_only_no_callback_at_all_is_not_heard() -> None:
-    assert not is_heard(ConvertCallback(None))
-    assert is_heard(ConvertCallback(lambda _locals, _globals: True))
-    assert is_heard(CallbackList([ConvertCallback(None)]))
-    assert is_heard(EpisodeDurationCallback())
+def test_only_no_callback_at_all_has_no_listeners() -> None:
+    assert not has_listeners(ConvertCallback(None))
+    assert has_listeners(ConvertCallback(lambda _locals, _globals: True))
+    assert has_listeners(CallbackList([ConvertCallback(None)]))
+    assert has_listeners(EpisodeDurationCallback())
 
 
-@pytest.mark.parametrize("name", ["reinforce", "search", "ppo", "dqn"])
-def test_live_chart_keeps_a_file_up_to_date(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-
-    def plot(rows: list[dict[str, Any]], title: str) -> Any:
-        figure = plot_learning_curve(rows, title)
-        drawn.append(len(figure.axes[0].collections[0].get_offsets()))  # type: ignore[arg-type]
-        return figure
-
-    listener, model, chart = Listener(), algorithms()[name], LiveChartCallback(tmp_path / "chart.png", seconds=0.0)
-    monkeypatch.setattr(chart, "_plot", plot)
-    model.learn(1_500, callback=[listener, chart])
-    assert drawn[-1] == len(listener.points), "a dot for each episode"
-    assert drawn == sorted(drawn)
-    assert not any("Kept" in type(output).__name__ for output in model.logger.output_formats)
+# Every algorithm of SB3 and sb3-contrib
 
 
-def test_live_chart_is_a_picture(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "new" / "chart.png"
-    algorithms()["reinforce"].learn(300, callback=LiveChartCallback(path))
-    assert path.read_bytes().startswith(b"\x89PNG")
+class Corridor(gym.Env[np.ndarray, Any]):
+    """Episodes of 3, 4, 5, 3, 4, 5, ... timesteps, each of which pays 1."""
+
+    def __init__(self, continuous: bool = False, is_own: bool = False) -> None:
+        self.observation_space = spaces.Box(-1, 1, (2,))
+        self.action_space: Any = spaces.Box(-1, 1, (1,)) if continuous else spaces.Discrete(2)
+        self.n_episodes, self.is_own = 0, is_own
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.n_episodes, self.time = self.n_episodes + 1, 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        info = {"episode": self.n_episodes} if self.is_own else {}
+        return np.zeros(2, np.float32), 1.0, self.time >= 3 + self.n_episodes % 3, False, info
+
+    def action_masks(self) -> np.ndarray:
+        """For MaskablePPO."""
+        return np.ones(2, dtype=bool)
 
 
-def test_live_chart_draws_rarely_enough(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000))
-    monkeypatch.setattr("sb3_reinforce.common.callbacks.time.monotonic", lambda: next(clock))
-    drawn: list[bytes] = []
-    monkeypatch.setattr(LiveChartCallback, "_save", lambda self, png: drawn.append(png))
-    model = algorithms()["reinforce"]
-    model.learn(3_000, callback=LiveChartCallback(tmp_path / "chart.png", seconds=0.0))
-    assert 1 < len(drawn) <= 2 + model._n_updates / 20  # type: ignore[attr-defined]
+ON_POLICY: dict[str, Any] = {"n_steps": 32, "n_epochs": 1}
+ALGORITHMS: dict[Any, dict[str, Any]] = {
+    A2C: {},
+    PPO: ON_POLICY,
+    TRPO: {"n_steps": 32},
+    MaskablePPO: ON_POLICY,
+    RecurrentPPO: {**ON_POLICY, "policy": "MlpLstmPolicy"},
+    ARS: {"policy": "LinearPolicy", "n_delta": 3, "n_eval_episodes": 2},
+    **{algorithm: {"learning_starts": 1_000} for algorithm in (DQN, QRDQN, SAC, TD3, DDPG, TQC, CrossQ)},
+    REINFORCE: {},
+    RandomWeightSearch: {"policy": "LinearSoftmaxPolicy", "reward_threshold": 1e9},
+}
 
 
-def test_live_chart_without_a_notebook_or_a_file_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"LiveChartCallback\('chart.png'\)"):
-        algorithms()["reinforce"].learn(10, callback=LiveChartCallback())
+def learner(algorithm: Any, n_envs: int = 2) -> BaseAlgorithm:
+    # SB3's own algorithms can't bear an "episode" that is not Monitor's
+    env_kwargs = {
+        "continuous": algorithm in (SAC, TD3, DDPG, TQC, CrossQ),
+        "is_own": algorithm in (REINFORCE, RandomWeightSearch, ARS),
+    }
+    env = make_vec_env(Corridor, n_envs, env_kwargs=env_kwargs)
+    arguments = {"policy": "MlpPolicy", "device": "cpu", "seed": 0, **ALGORITHMS[algorithm]}
+    return algorithm(env=env, **arguments)
 
 
-def test_live_chart_is_one_picture_below_the_cell_of_a_notebook() -> None:
-    source = (
-        "from sb3_reinforce import REINFORCE, LiveChartCallback\n"
-        "REINFORCE('LinearSoftmaxPolicy', 'CartPole-v1').learn(2_000, callback=LiveChartCallback(seconds=0.0));"
-    )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
-    (output,) = (output for output in notebook.cells[0].outputs if output.output_type == "display_data")
-    assert base64.b64decode(output["data"]["image/png"]).startswith(b"\x89PNG")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_durations_of_any_algorithm(algorithm: Any) -> None:
+    model, callback = learner(algorithm), EpisodeDurationCallback()
+    model.learn(100, callback)
+    n_played = sum(env.get_wrapper_attr("n_episodes") for env in model.get_env().envs)
+    assert callback.n_episodes > 16  # 100 timesteps, with up to 5 an episode, and two that have not ended
+    assert callback.n_episodes <= n_played
+    assert set(callback.lengths) == {3, 4, 5}
+    assert list(callback.returns) == list(callback.lengths)
+    if algorithm is ARS:  # 6 candidates an update, each with 2 episodes
+        assert callback.n_episodes == 12 * model._n_updates
+
+
+def test_going_on_with_ars_counts_no_episode_twice() -> None:
+    model, callback = learner(ARS, n_envs=1), EpisodeDurationCallback()
+    for _ in range(3):
+        model.learn(60, callback, reset_num_timesteps=False)
+    assert callback.n_episodes == 12 * model._n_updates  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("algorithm", [algorithm for algorithm in ALGORITHMS if algorithm is not ARS])
+def test_solved_stops_any_algorithm_that_listens(algorithm: Any) -> None:
+    model, callback = learner(algorithm), StopTrainingOnSolved(reward_threshold=3.0, n_episodes=4)
+    model.learn(500, callback)
+    assert callback.solved
+    assert model.num_timesteps < 40
+
+
+def test_solved_refuses_an_algorithm_that_does_not() -> None:
+    model = learner(ARS)
+    with pytest.raises(ValueError, match=r"ARS goes on when a callback tells it to stop.*total_timesteps"):
+        model.learn(100, StopTrainingOnSolved(reward_threshold=3.0))
+    assert model.num_timesteps == 0
+
+
+# What the environment itself calls an episode
+
+
+@pytest.mark.parametrize(
+    "info", [{}, {"episode": 3}, {"episode": None}, {"episode": "one"}, {"episode": {"id": 3}}, {"episode": [1.0, 2]}]
+)
+def test_what_is_not_monitors_is_no_episode(info: dict[str, Any]) -> None:
+    assert monitored_episode(info) is None
+
+
+def test_what_is_monitors_is_one() -> None:
+    for env in (VecMonitor(bare_env()), make_vec_env("CartPole-v1")):
+        env.reset()
+        dones = [False]
+        while not dones[0]:
+            _, _, dones, infos = env.step(np.zeros(1, int))
+        assert monitored_episode(infos[0]) == infos[0]["episode"]
+        assert infos[0]["episode"]["l"] > 5

@@ -10,7 +10,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from torch import nn
 
 from sb3_reinforce.policies.fitting import BATCH_SIZE, fit_policy
-from sb3_reinforce.reinforce import LinearGaussianPolicy, LinearSoftmaxPolicy
+from sb3_reinforce.policies import LinearGaussianPolicy, LinearSoftmaxPolicy
 
 BOX = spaces.Box(-1, 1, (3,))
 N = 150  # three minibatches
