@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_reinforce.common.casting import as_declared
-from sb3_reinforce.common.observations import Observations, map_observations
+from sb3_reinforce.common.observations import Observations
 
 
 class TrainingEnvironments:
@@ -117,30 +117,22 @@ def _must_not_be_reset_early(env: VecEnv) -> bool:
     return has_monitor and not all(env.get_attr("allow_early_resets"))
 
 
-class _Replaced:
+class _Counted:
     """
-    A method of a VecEnv that does something more. An object, so that the VecEnv can be copied and pickled with it.
+    A method of a VecEnv that counts its calls, whoever makes them. An object, so that the VecEnv can be copied and pickled.
 
     :param env: The VecEnv.
     :param name: The method.
+    :param counter: The count.
     """
 
-    def __init__(self, env: VecEnv, name: str) -> None:
-        self.env, self.name = env, name
+    def __init__(self, env: VecEnv, name: str, counter: "_Moves") -> None:
+        self.env, self.counter, self.function = env, counter, getattr(type(env), name)
         setattr(env, name, self)
 
-    def original(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(type(self.env), self.name)(self.env, *args, **kwargs)
-
-
-class _Counted(_Replaced):
-    def __init__(self, env: VecEnv, name: str, counter: "_Moves") -> None:
-        super().__init__(env, name)
-        self.counter = counter
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:
         self.counter.n_moves += 1
-        return self.original(*args, **kwargs)
+        return self.function(self.env, *args)
 
 
 class _Moves:
@@ -160,29 +152,35 @@ def _count_moves(env: VecEnv) -> _Moves:
     return counter
 
 
-class _CheckedObservations(_Replaced):
-    """DummyVecEnv writes observations into arrays of the space's type, whatever is lost by it."""
+class _CheckedObservations:
+    """
+    ``DummyVecEnv._save_obs``, which writes observations into arrays of the space's type, whatever is lost by it: with a look
+    at what is written.
+
+    :param env: The VecEnv.
+    :param environment: What an error calls the environment in it.
+    """
 
     def __init__(self, env: DummyVecEnv, environment: str) -> None:
-        super().__init__(env, "_save_obs")
-        self.environment = environment
-        self.is_dict = hasattr(env.observation_space, "spaces")
-        self.dtypes = map_observations(lambda array: array.dtype, dict(env.buf_obs))
+        self.env, self.function, self.environment = env, type(env)._save_obs, environment
+        self.spaces = dict(getattr(env.observation_space, "spaces", {None: env.observation_space}))
+        self.dtypes = {key: array.dtype for key, array in env.buf_obs.items()}
+        env._save_obs = self  # type: ignore[method-assign]
 
     def __call__(self, env_idx: int, obs: Any) -> None:
-        if self.is_dict:
-            for key, dtype in self.dtypes.items():
-                self._check(obs[key], dtype, self.env.observation_space[key], f"observation {key!r}")  # type: ignore[index]
-        else:
-            self._check(obs, self.dtypes[None], self.env.observation_space, "observation")
-        self.original(env_idx, obs)
+        for key, dtype in self.dtypes.items():
+            part = obs if key is None else obs[key]
+            if type(part) is not np.ndarray or part.dtype is not dtype or part.shape != self.spaces[key].shape:
+                self._check(key, part, dtype)
+        self.function(self.env, env_idx, obs)
 
-    def _check(self, obs: Any, dtype: np.dtype, space: Any, name: str) -> None:
-        is_usual = isinstance(obs, np.ndarray) and (obs.dtype is dtype or obs.dtype.kind == dtype.kind == "f")
-        if not (is_usual and obs.shape == space.shape) and not (isinstance(obs, (int, np.integer)) and dtype.kind == "i"):
-            as_declared(np.asarray(obs), space, space.shape, name, self.environment)
+    def _check(self, key: str | None, part: Any, dtype: np.dtype) -> None:
+        is_integer = isinstance(part, (int, np.integer)) and dtype.kind == "i"
+        if not (is_integer and self.spaces[key].shape == ()):
+            name = "observation" if key is None else f"observation {key!r}"
+            as_declared(np.asarray(part), self.spaces[key], self.spaces[key].shape, name, self.environment)
 
 
 def _check_observations(env: DummyVecEnv, environment: str) -> None:
-    if type(env)._save_obs is DummyVecEnv._save_obs and "_save_obs" not in vars(env):
+    if "_save_obs" not in vars(env):
         _CheckedObservations(env, environment)

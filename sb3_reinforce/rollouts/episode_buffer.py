@@ -9,12 +9,12 @@ from gymnasium.vector.utils import create_empty_array
 from stable_baselines3.common.buffers import BaseBuffer
 
 from sb3_reinforce.common.casting import as_declared
-from sb3_reinforce.common.observations import Observations, map_observations, named_parts, stack_observations, take_rows
+from sb3_reinforce.common.observations import Observations, map_observations, named_parts, stack_observations
 from sb3_reinforce.rollouts.episode_order import EpisodeOrder
 from sb3_reinforce.rollouts.rollout import Block, Rollout
 
 _BLOCK_BYTES = 1 << 20
-_BLOCK_MAX_ROWS = 8192
+_BLOCK_MAX_ROWS = 16_384
 _FIRST_BLOCK_STEPS = 256
 _NO_ENVS = np.empty(0, dtype=np.int64)
 
@@ -88,9 +88,10 @@ class EpisodeBuffer(BaseBuffer):
         self._keep_cut_off = keep_cut_off
         self._cut_off: dict[int, Any] = {}
         self._blocks: list[Block] = []
+        self._pieces: list[Block] = []
         self._rollout: Rollout | None = None
         self._n_block_steps, self._step = 0, 0
-        self._changes: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self._changes: list[tuple[int, np.ndarray]] = []
 
     @property
     def complete(self) -> bool:
@@ -147,7 +148,7 @@ class EpisodeBuffer(BaseBuffer):
             for env, episode in zip(envs.tolist(), episodes.tolist(), strict=True):
                 if infos[env].get("TimeLimit.truncated", False):
                     self._cut_off[episode] = infos[env]["terminal_observation"]
-        self._changes.append((self._step, self.order.episodes, self.order.starts))
+        self._changes.append((self._step, self.order.episodes))
         return envs
 
     def _open_block(self) -> None:
@@ -159,7 +160,7 @@ class EpisodeBuffer(BaseBuffer):
         self._observations: Any = map_observations(lambda values: values.reshape(*shape, *values.shape[1:]), empty)
         self._actions = np.empty((*shape, *self._action_shape), self._action_dtype)
         self._rewards = np.empty(shape, np.float64)
-        self._changes = [(0, self.order.episodes, self.order.starts)]
+        self._changes = [(0, self.order.episodes)]
         self._first_step = self.order.n_steps
 
     def _close_block(self) -> None:
@@ -167,17 +168,29 @@ class EpisodeBuffer(BaseBuffer):
         n_steps, self._step, self._n_block_steps = self._step, 0, 0
         if n_steps == 0:
             return
-        at, episodes, starts = zip(*self._changes, strict=True)
-        n_times = np.diff([*at, n_steps])
-        numbers = np.repeat(np.stack(episodes), n_times, axis=0)
-        steps = np.arange(self._first_step, self._first_step + n_steps, dtype=np.int32)
-        timesteps = steps[:, np.newaxis] - np.repeat(np.stack(starts), n_times, axis=0)
-        counts = (numbers >= 0) & (timesteps >= 0)
-        kept: Any = slice(None) if counts.all() else counts.ravel()
-        parts = (self._observations, self._actions, self._rewards, numbers, timesteps)
-        block = Block(*(take_rows(map_observations(lambda a: _flat(a, n_steps), part), kept) for part in parts))
-        _check_finite(block)
-        self._blocks.append(block)
+        at, episodes = zip(*self._changes, strict=True)
+        numbers = np.repeat(np.stack(episodes), np.diff([*at, n_steps]), axis=0).ravel()
+        rows = (numbers >= 0).nonzero()[0]
+        timesteps = self._first_step + rows // self.n_envs - self.order.starts[numbers[rows]]
+        if self.order.reset_takes_a_step:
+            is_reset = timesteps < 0
+            rows, timesteps = rows[~is_reset], timesteps[~is_reset]
+        parts: Any = (self._observations, self._actions, self._rewards)
+        parts = [map_observations(lambda array: _flat(array, n_steps), part) for part in parts]
+        if len(rows) < len(numbers):
+            parts = [map_observations(lambda array: array.take(rows, axis=0), part) for part in parts]
+            numbers = numbers.take(rows)
+        self._pieces.append(Block(parts[0], parts[1], parts[2], numbers, timesteps))
+        if sum(len(piece.rewards) for piece in self._pieces) >= self._max_steps * self.n_envs:
+            self._join_pieces()
+
+    def _join_pieces(self) -> None:
+        """Make one block of what is left of several when the steps of idle environments are left out."""
+        if self._pieces:
+            block = self._pieces[0] if len(self._pieces) == 1 else Block(*map(_concatenate, zip(*self._pieces, strict=True)))
+            self._pieces = []
+            _check_finite(block)
+            self._blocks.append(block)
 
     def size(self) -> int:
         """:return: Timesteps of the rollout, when it is complete."""
@@ -195,6 +208,7 @@ class EpisodeBuffer(BaseBuffer):
             )
         if self._rollout is None:
             self._close_block()
+            self._join_pieces()
             self._n_steps_of_last_rollout = self.order.n_steps
             observations = list(self._cut_off.values())
             self._rollout = Rollout(
@@ -241,6 +255,11 @@ class EpisodeBuffer(BaseBuffer):
 def _flat(array: np.ndarray, n_steps: int) -> np.ndarray:
     """The first steps, one row for each environment and step."""
     return array[:n_steps].reshape(-1, *array.shape[2:])
+
+
+def _concatenate(parts: tuple[Any, ...]) -> Any:
+    """Arrays, or dicts of arrays, one after the other."""
+    return map_observations(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def _check_finite(block: Block) -> None:

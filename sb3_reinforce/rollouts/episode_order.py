@@ -28,12 +28,13 @@ class EpisodeOrder:
         self.n_ended = 0
         self.n_steps = 0
         self.lengths = np.zeros(n_episodes, dtype=np.int64)
-        # Replaced and never written to, so that they can be kept
+        """Timesteps of each episode; 0 for one that has not ended. Shape ``(n_episodes,)``."""
+        self.starts = np.zeros(n_episodes, dtype=np.int64)
+        """Before which step each episode starts. Shape ``(n_episodes,)``."""
+        # Replaced and never written to, so that it can be kept
         self.episodes = np.where(starts_one, n_starting - 1, -1).astype(np.int32)
         """The number of the episode that each environment plays, in start order; -1 for none. Shape ``(n_envs,)``."""
-        self.starts = np.zeros(len(at_start), dtype=np.int32)
-        """The step at which each environment's episode starts. Shape ``(n_envs,)``."""
-        self._delay = int(reset_takes_a_step)
+        self.reset_takes_a_step = reset_takes_a_step
 
     @property
     def complete(self) -> bool:
@@ -42,13 +43,15 @@ class EpisodeOrder:
 
     @property
     def longest(self) -> int:
-        """Timesteps so far of the longest episode that has not ended, idle environments included."""
-        return int((self.n_steps - self.starts).max())
+        """Timesteps so far of the longest episode that has not ended."""
+        playing = self.episodes[self.episodes >= 0]
+        return int(self.n_steps - self.starts[playing].min(initial=self.n_steps if len(playing) else 0))
 
     @property
     def is_playing(self) -> np.ndarray:
         """Which environments play an episode that counts, and are not idle. Shape ``(n_envs,)``."""
-        return (self.episodes >= 0) & (self.starts <= self.n_steps)
+        is_playing = self.episodes >= 0
+        return is_playing & (self.starts[self.episodes] <= self.n_steps) if self.reset_takes_a_step else is_playing
 
     def end_episodes(self, dones: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -61,21 +64,22 @@ class EpisodeOrder:
         """
         envs = dones.nonzero()[0]
         ended = self.episodes[envs]
-        counts = ended >= 0
-        if not counts.all():
+        counting = envs
+        if ended.min(initial=0) < 0:
+            counts = ended >= 0
             counting, ended = envs[counts], ended[counts]
-        else:
-            counting = envs
-        self.lengths[ended] = self.n_steps - self.starts[counting]
+        self.lengths[ended] = self.n_steps - self.starts[ended]
         self.n_ended += len(ended)
         self._start_next(envs)
         return counting, ended
 
     def _start_next(self, envs: np.ndarray) -> None:
         n_next = min(len(envs), self.n_episodes - self.n_started)
-        numbers = np.full(len(envs), -1, dtype=np.int32)
-        numbers[:n_next] = np.arange(self.n_started, self.n_started + n_next)
-        self.episodes, self.starts = self.episodes.copy(), self.starts.copy()
-        self.episodes[envs] = numbers
-        self.starts[envs] = self.n_steps + self._delay
-        self.n_started += n_next
+        self.episodes = self.episodes.copy()
+        if n_next < len(envs):
+            self.episodes[envs[n_next:]] = -1
+        if n_next > 0:
+            n_started = self.n_started + n_next
+            self.episodes[envs[:n_next]] = np.arange(self.n_started, n_started)
+            self.starts[self.n_started : n_started] = self.n_steps + self.reset_takes_a_step
+            self.n_started = n_started
