@@ -11,12 +11,12 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Test, check_arguments
+from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, check_arguments
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 
 BACKENDS = ("auto", "gymnasium", "envpool", "sb3")
 
-_ALLOWED = {
+_ALLOWED: Table = {
     "env_id": [Test("the name of a registered environment, as a text", lambda value: isinstance(value, str))],
     "n_envs": [Interval(1, integer=True)],
     "seed": [Interval(0, integer=True), NONE],

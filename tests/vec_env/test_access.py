@@ -1,10 +1,12 @@
 """Attributes, methods, wrappers and pictures of the environments inside."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers import vector as vector_wrappers
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_reinforce.vec_env import GymnasiumVecEnv
@@ -86,3 +88,22 @@ def test_pictures_of_native_cart_poles() -> None:
     assert picture is not None
     assert picture.shape == (800, 600, 3)
     vec_env.close()
+
+
+def test_attributes_in_wrappers_of_a_native_environment() -> None:
+    with pytest.warns(UserWarning, match="only with the step after"):
+        vec_env = GymnasiumVecEnv(vector_wrappers.TransformReward(native_cart_poles(), lambda rewards: 2 * rewards))
+    assert vec_env.get_attr("gravity", indices=0) == [9.8]
+    assert callable(vec_env.get_attr("func")[0])
+    vec_env.set_attr("gravity", 1.6)
+    vec_env.set_attr("mood", "good")
+    assert vec_env.vector_env.unwrapped.gravity == 1.6
+    assert vec_env.get_attr("mood") == ["good"] * N_ENVS
+    assert vec_env.has_attr("mood")
+
+
+@pytest.mark.parametrize("indices", [5, [0, 7], -6])
+def test_environments_that_are_not_there(indices: Any) -> None:
+    for vector_env in (SyncVectorEnv(walks()), native_cart_poles()):
+        with pytest.raises(IndexError):
+            GymnasiumVecEnv(vector_env).get_attr("render_mode", indices)

@@ -106,8 +106,14 @@ def test_the_seed_decides(backend: str) -> None:
 def test_what_can_not_be() -> None:
     with pytest.raises(ValueError, match=r"backend .* one of 'auto', 'gymnasium', 'envpool', 'sb3'"):
         make_fast_vec_env("CartPole-v1", backend="jax")
-    with pytest.raises(ValueError, match="n_envs"):
-        make_fast_vec_env("CartPole-v1", n_envs=0)
+    for n_envs in (0, -1, 2.0, "2", None, True):
+        with pytest.raises(ValueError, match="n_envs of make_fast_vec_env must be an integer of at least 1"):
+            make_fast_vec_env("CartPole-v1", n_envs=n_envs)
+    for seed in (-1, 0.5, "1"):
+        with pytest.raises(ValueError, match="seed of make_fast_vec_env must be an integer of at least 0 or None"):
+            make_fast_vec_env("CartPole-v1", seed=seed)
+    with pytest.raises(ValueError, match="env_id of make_fast_vec_env must be the name"):
+        make_fast_vec_env(gym.spec("CartPole-v1"))
     for backend in ("auto", "gymnasium", "sb3"):
         with pytest.raises(gym.error.UnregisteredEnv, match="KartPole"):
             make_fast_vec_env("KartPole-v1", backend=backend)

@@ -8,7 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -25,12 +30,14 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_reinforce import REINFORCE
 from sb3_reinforce.vec_env import GymnasiumVecEnv
+from tests.vec_env.diaries import NONE_OF_OURS, diaries
 from tests.vec_env.walks import (
     MODES,
     N_ENVS,
     ReusesItsArrays,
     Walk,
     assert_same,
+    assert_same_info,
     assert_steps_like_dummy,
     native_cart_poles,
     walks,
@@ -94,6 +101,273 @@ def test_what_was_handed_out_stays_as_it_was(make: Callable[[], VectorEnv]) -> N
             assert_same(info, copied)
     np.testing.assert_array_equal(kept[0], copies[0])
     assert any(step[2].any() for step in kept[1:])
+
+
+# What the environment itself has under our keys
+
+OWN = {
+    "a number": [{"episode": 7, **NONE_OF_OURS}],
+    "a number that is not always there": [{"episode": 7}, {}, {"terminal_observation": 1.5}],
+    "a text": [{"episode": "the first", "terminal_observation": None}],
+    "a dict": [{"episode": {"id": 3, "r": "none"}, **NONE_OF_OURS}],
+    "an array": [{"episode": np.arange(3), "terminal_observation": np.zeros(5)}],
+    "one after the other": [{"episode": 7}, {"episode": "text"}, {"episode": {"id": 3}}, {"episode": None}, {"episode": 2.5}],
+    "keys that are no texts": [{1: "one", None: 2, ("a", 1): 3.5, "episode": 0}],
+}
+
+
+def assert_infos_like_dummy(vec_env: VecEnv, dummy: VecEnv, n_steps: int = 30) -> None:
+    n_envs = dummy.num_envs
+    vec_env.reset()
+    dummy.reset()
+    n_ended = 0
+    for _ in range(n_steps):
+        for info, dummy_info in zip(vec_env.reset_infos, dummy.reset_infos, strict=True):
+            assert_same_info(info, dummy_info)
+        _, _, dones, infos = vec_env.step(np.ones(n_envs, dtype=np.int64))
+        _, _, dummy_dones, dummy_infos = dummy.step(np.ones(n_envs, dtype=np.int64))
+        assert dones.tolist() == dummy_dones.tolist()
+        for info, dummy_info in zip(infos, dummy_infos, strict=True):
+            assert_same_info(info, dummy_info)
+        n_ended += int(dones.sum())
+    assert n_ended > 12
+
+
+@pytest.mark.parametrize("entries", OWN.values(), ids=OWN.keys())
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("wrap", [lambda env: env, Monitor], ids=["bare", "Monitor"])
+def test_our_words_stand_at_an_episodes_end(
+    wrap: Callable[[gym.Env], gym.Env], mode: AutoresetMode, entries: list[dict[Any, Any]]
+) -> None:
+    vec_env = GymnasiumVecEnv(SyncVectorEnv(diaries(entries, wrap), autoreset_mode=mode))
+    assert_infos_like_dummy(vec_env, DummyVecEnv(diaries(entries, Monitor)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("wrap", [lambda env: env, Monitor], ids=["bare", "Monitor"])
+def test_our_words_stand_with_processes_too(
+    wrap: Callable[[gym.Env], gym.Env], mode: AutoresetMode, async_env: Callable[..., AsyncVectorEnv]
+) -> None:
+    entries = OWN["one after the other"]
+    vec_env = GymnasiumVecEnv(async_env(diaries(entries, wrap), autoreset_mode=mode))
+    assert_infos_like_dummy(vec_env, DummyVecEnv(diaries(entries, Monitor)))
+
+
+def test_our_words_stand_where_a_wrapper_hides_monitors() -> None:
+    class Hides(gym.Wrapper):
+        def step(self, action: Any) -> Any:
+            *step, info = self.env.step(action)
+            return *step, {**info, "episode": 5}
+
+    vec_env = GymnasiumVecEnv(SyncVectorEnv(diaries([{"episode": 5}], lambda env: Hides(Monitor(env)))))
+    assert_infos_like_dummy(vec_env, DummyVecEnv(diaries([{"episode": 5}], Monitor)))
+
+
+class TalkativeCartPoles(CartPoleVectorEnv):
+    """Has infos of its own, of each environment and of all."""
+
+    metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.DISABLED}
+
+    def _infos(self) -> dict[str, Any]:
+        own = {"episode": np.arange(self.num_envs), "terminal_observation": np.full(self.num_envs, "mine")}
+        return {**own, "log": {"mean": 0.5}, "name": "native", "total": np.array(3), "none": None}
+
+    def step(self, action: np.ndarray) -> Any:
+        *step, _ = super().step(action)
+        self.prev_done[:] = False
+        return *step, self._infos()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        mask = (options or {}).pop("reset_mask", np.ones(self.num_envs, bool))
+        if self.state is None:
+            super().reset(seed=seed)
+        assert self.state is not None
+        self.state[:, mask] = 0.0
+        self.steps[mask] = 0
+        return self.state.T.astype(np.float32), self._infos()
+
+
+def test_our_words_stand_in_native_environments() -> None:
+    vec_env = GymnasiumVecEnv(TalkativeCartPoles(3, max_episode_steps=20))
+    vec_env.reset()
+    of_all = {"log": {"mean": 0.5}, "name": "native", "total": 3, "none": None}
+    own = [{"episode": i, "terminal_observation": "mine", **of_all} for i in range(3)]
+    assert vec_env.reset_infos == own
+    n_ended = 0
+    for _ in range(40):
+        obs, _, dones, infos = vec_env.step(np.arange(3) % 2)
+        for i in range(3):
+            if not dones[i]:
+                assert infos[i] == {**own[i], "TimeLimit.truncated": False}
+                continue
+            n_ended += 1
+            assert infos[i].keys() == {*own[i], "TimeLimit.truncated"}
+            assert infos[i]["episode"]["l"] == infos[i]["episode"]["r"]
+            assert infos[i]["terminal_observation"].shape == obs[i].shape
+    assert n_ended >= 3
+
+
+# Types and shapes are those that come
+
+
+class Rewarded(Walk):
+    """A walk with rewards that are given."""
+
+    def __init__(self, reward: Any) -> None:
+        super().__init__()
+        self.reward = reward
+
+    def step(self, action: int) -> Any:
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, self.reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("reward", [1e39, -1e300, 2**24 + 1, 0.1, np.float32(0.1), np.int64(2**40 + 1), True])
+@pytest.mark.parametrize("mode", MODES)
+def test_rewards_lose_nothing(mode: AutoresetMode, reward: Any) -> None:
+    vec_env = GymnasiumVecEnv(SyncVectorEnv([lambda: Rewarded(reward)] * 2, autoreset_mode=mode))
+    vec_env.reset()
+    for _ in range(20):
+        _, rewards, dones, infos = vec_env.step(np.ones(2, dtype=np.int64))
+        assert rewards.tolist() == [float(reward)] * 2
+        for i in np.flatnonzero(dones).tolist():
+            assert infos[i]["episode"]["r"] == pytest.approx(float(reward) * infos[i]["episode"]["l"], rel=1e-12, abs=1e-6)
+
+
+class Given(VectorEnv):
+    """Hands out arrays that are given: those of a step, and those of a reset."""
+
+    def __init__(self, space: spaces.Space, step: Any, reset: Any, rewards: np.ndarray, mode: AutoresetMode) -> None:
+        self.num_envs = len(rewards)
+        self.single_observation_space, self.single_action_space = space, spaces.Discrete(2)
+        self.metadata = {"autoreset_mode": mode}
+        self.step_obs, self.reset_obs, self.rewards = step, reset, rewards
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return self.reset_obs, {}
+
+    def step(self, actions: np.ndarray) -> Any:
+        ends = np.arange(self.num_envs) % 2 == 0
+        infos = {"final_obs": self.step_obs} if self.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP else {}
+        return self.step_obs, self.rewards, ends, np.zeros(self.num_envs, bool), infos
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float16, np.bool_, np.float32, np.float64])
+def test_rewards_can_be_added_to(dtype: Any) -> None:
+    """As SB3's on-policy algorithms do with the value of what a time limit cut off."""
+    obs = np.zeros((4, 2), np.float32)
+    vec_env = GymnasiumVecEnv(Given(spaces.Box(-1, 1, (2,)), obs, obs, np.ones(4, dtype), AutoresetMode.DISABLED))
+    vec_env.reset()
+    _, rewards, _, _ = vec_env.step(np.zeros(4, dtype=np.int64))
+    assert rewards.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    rewards[1] += 0.25
+    assert rewards.tolist() == [1.0, 1.25, 1.0, 1.0]
+    assert vec_env.step(np.zeros(4, dtype=np.int64))[1].tolist() == [1.0] * 4
+
+
+KINDS = [np.uint8, np.int32, np.float16, np.float32, np.float64]
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.DISABLED, AutoresetMode.SAME_STEP])
+@given(
+    at_steps=arrays(st.sampled_from(KINDS), (3, 2), elements=st.integers(0, 100)),
+    at_resets=arrays(st.sampled_from(KINDS), (3, 2), elements=st.integers(0, 100)),
+    is_dict=st.booleans(),
+)
+def test_observations_have_the_type_in_which_they_come(
+    mode: AutoresetMode, at_steps: np.ndarray, at_resets: np.ndarray, is_dict: bool
+) -> None:
+    """A number that only the wider type has is among them, whichever of the two that is."""
+    for array in (at_steps, at_resets):
+        array[:] = np.nextafter(array, array.dtype.type(200)) if array.dtype.kind == "f" else array
+    box = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    space, step, reset = (({"a": part, "b": part} if is_dict else part) for part in (box, at_steps.copy(), at_resets.copy()))
+    vec_env = GymnasiumVecEnv(Given(spaces.Dict(space) if is_dict else space, step, reset, np.ones(3), mode))
+
+    def assert_exactly(obs: Any, expected: np.ndarray) -> None:
+        for values in obs.values() if is_dict else [obs]:
+            np.testing.assert_array_equal(values, expected, strict=True)
+
+    assert_exactly(vec_env.reset(), at_resets)
+    obs, _, dones, infos = vec_env.step(np.zeros(3, dtype=np.int64))
+    assert dones.tolist() == [True, False, True]
+    for i in (0, 2):
+        assert_exactly(infos[i]["terminal_observation"], at_steps[i])
+    if mode == AutoresetMode.DISABLED:
+        expected = at_steps.astype(np.result_type(at_steps, at_resets))
+        expected[::2] = at_resets[::2]
+        assert_exactly(obs, expected)
+    else:
+        assert_exactly(obs, at_steps)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_last_observations_are_those_of_dummy(dtype: Any) -> None:
+    """In same-step mode the environment's own object is handed out, which may be of another type than the space."""
+
+    class Wide(Walk):
+        def _observe(self) -> Any:
+            return (1e9 * super()._observe()).astype(dtype)
+
+    vec_env = GymnasiumVecEnv(SyncVectorEnv([Wide] * 2, autoreset_mode=AutoresetMode.SAME_STEP))
+    dummy = DummyVecEnv([Wide] * 2)
+    for env in (vec_env, dummy):
+        env.seed(1)
+        env.reset()
+    n_ended = 0
+    for _ in range(20):
+        _, _, dones, infos = vec_env.step(np.ones(2, dtype=np.int64))
+        _, _, _, dummy_infos = dummy.step(np.ones(2, dtype=np.int64))
+        for i in np.flatnonzero(dones):
+            last, expected = infos[i]["terminal_observation"], dummy_infos[i]["terminal_observation"]
+            np.testing.assert_array_equal(last, expected, strict=True)
+            n_ended += 1
+    assert n_ended > 4
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (4,)])
+def test_resets_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    step, reset = np.zeros((4, 2), np.float32), np.zeros(shape, np.float32)
+    vec_env = GymnasiumVecEnv(Given(spaces.Box(-1, 1, (2,)), step, reset, np.ones(4), AutoresetMode.DISABLED))
+    vec_env.reset()
+    with pytest.raises(ValueError, match=r"shape \(2,\) at steps, but of shape"):
+        vec_env.step(np.zeros(4, dtype=np.int64))
+
+
+def test_same_step_resets_without_last_observations_are_refused() -> None:
+    obs = np.zeros((4, 2), np.float32)
+    given_env = Given(spaces.Box(-1, 1, (2,)), obs, obs, np.ones(4), AutoresetMode.DISABLED)
+    given_env.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    vec_env = GymnasiumVecEnv(given_env)
+    given_env.metadata = {"autoreset_mode": AutoresetMode.DISABLED}
+    vec_env.reset()
+    with pytest.raises(ValueError, match="final_obs"):
+        vec_env.step(np.zeros(4, dtype=np.int64))
+
+
+@pytest.mark.parametrize("kind", ["box", "dict"])
+@pytest.mark.parametrize("mode", MODES)
+def test_last_observations_stay_as_they_were(mode: AutoresetMode, kind: str) -> None:
+    """Where environments write each observation into the same array, too."""
+
+    class Reuses(Walk):
+        def _observe(self) -> Any:
+            obs = super()._observe()
+            self.kept = getattr(self, "kept", obs)
+            (self.kept["place"] if kind == "dict" else self.kept)[:] = obs["place"] if kind == "dict" else obs
+            return self.kept
+
+    vec_env = GymnasiumVecEnv(SyncVectorEnv([lambda: Reuses(kind)] * 2, autoreset_mode=mode))
+    vec_env.reset()
+    last: list[Any] = []
+    copies: list[Any] = []
+    for _ in range(20):
+        _, _, dones, infos = vec_env.step(np.ones(2, dtype=np.int64))
+        last += [infos[i]["terminal_observation"] for i in np.flatnonzero(dones)]
+        copies = copies + copy.deepcopy(last[len(copies) :])
+    assert len(last) > 4
+    for one, other in zip(last, copies, strict=True):
+        assert_same(one, other)
 
 
 # Seeds, options, actions

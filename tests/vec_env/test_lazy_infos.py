@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb3_reinforce.vec_env import GymnasiumVecEnv
-from sb3_reinforce.vec_env.lazy_infos import LazyInfos
+from sb3_reinforce.vec_env.lazy_infos import Ended, LazyInfos
 from tests.vec_env.walks import (
     N_ENVS,
     ReusesItsArrays,
@@ -75,6 +75,13 @@ def test_who_writes_into_an_info_writes_into_that_one_alone() -> None:
         lambda infos: (infos.append(1), infos[3], infos[4]),
         lambda infos: (infos.insert(0, 1), infos[1]),
         lambda infos: (infos.__setitem__(slice(0, 2), []), infos[0]),
+        lambda infos: (infos.__setitem__(1, {}), infos[1]),
+        lambda infos: (infos.__delitem__(0), len(infos), infos[0]),
+        lambda infos: (infos.reverse(), infos[0]),
+        lambda infos: (infos.extend([{}]), len(infos), infos[4]),
+        lambda infos: (infos.clear(), len(infos)),
+        lambda infos: [list(pair) for pair in zip(infos, infos, strict=True)],
+        lambda infos: dict(enumerate(infos)),
         repr,
         len,
         bool,
@@ -108,3 +115,78 @@ def test_lazy_infos_fill_an_object_array() -> None:
 def test_lazy_infos_raise_like_a_list() -> None:
     with pytest.raises(IndexError):
         LazyInfos(2, {})[2]
+
+
+def ended(vector_infos: dict[str, Any], has_monitors: bool = False) -> Ended:
+    """Episodes of environments 1, 2 and 5 of six; that of 2 was cut off."""
+    terminated, truncated = np.array([0, 1, 0, 0, 0, 1], bool), np.array([0, 1, 1, 0, 0, 0], bool)
+    observations, envs = np.arange(12.0).reshape(6, 2), np.array([1, 2, 5])
+    returns, lengths = np.array([1.25, 2.5, 0.1 + 0.2]), np.array([4, 5, 6])
+    return Ended(envs, terminated, truncated, observations, envs, vector_infos, returns, lengths, 1.23456789, has_monitors)
+
+
+STATISTICS = [{"r": 1.25, "l": 4, "t": 1.234568}, {"r": 2.5, "l": 5, "t": 1.234568}, {"r": 0.3, "l": 6, "t": 1.234568}]
+
+
+def test_ended_episodes_as_arrays_and_as_infos() -> None:
+    episodes = ended({"a": np.arange(6), "_a": np.arange(6) < 2, "episode": np.arange(6)})
+    assert episodes.timeouts.tolist() == [False, True, False]
+    assert episodes.terminal_observations.tolist() == [[2.0, 3.0], [4.0, 5.0], [10.0, 11.0]]
+    assert episodes.statistics() == STATISTICS
+    assert episodes.statistics(np.array([2])) == STATISTICS[2:]
+    for env, info in zip([1, 2, 5], episodes.infos(), strict=True):
+        assert info.get("a") == (1 if env == 1 else None)
+        assert info["episode"] in STATISTICS
+        assert info["TimeLimit.truncated"] == (env == 2)
+        assert info["terminal_observation"].tolist() == [2.0 * env, 2.0 * env + 1.0]
+
+
+def test_ended_episodes_of_dicts_and_of_lists() -> None:
+    arrays = ended({})._replace(observations={"x": np.arange(6), "y": np.zeros((6, 2))})
+    assert [info["terminal_observation"]["x"] for info in arrays.infos()] == [1, 2, 5]
+    objects = ended({})._replace(observations=["one", "two", "five"], rows=slice(None))
+    assert [info["terminal_observation"] for info in objects.infos()] == ["one", "two", "five"]
+
+
+MONITORED = {"episode": {"r": np.arange(6.0), "l": np.arange(6), "t": np.zeros(6)}, "_episode": np.ones(6, bool)}
+SUCCESSES = {"is_success": np.arange(6) == 5, "_is_success": np.arange(6) > 1, "other": np.arange(6)}
+
+
+@pytest.mark.parametrize("vector_infos", [{}, {"other": np.arange(6)}, SUCCESSES, MONITORED])
+@pytest.mark.parametrize("has_monitors", [False, True])
+@pytest.mark.parametrize("envs", [[1, 2, 5], [2], [1, 5], []])
+def test_infos_of_episodes_have_what_sb3_reads(envs: list[int], has_monitors: bool, vector_infos: dict[str, Any]) -> None:
+    def read(info: dict[str, Any]) -> tuple[Any, Any]:
+        return info.get("episode"), info.get("is_success")
+
+    infos = LazyInfos(6, {}, ended(vector_infos, has_monitors))
+    of_episodes = [read(info) for info in infos.of_episodes(np.array(envs, dtype=int))]
+    assert of_episodes == [read(infos[env]) for env in envs]
+
+
+def test_infos_of_episodes_are_those_that_somebody_changed() -> None:
+    infos = LazyInfos(6, {}, ended({}))
+    infos[2]["is_success"] = True
+    infos[5]["episode"]["r"] = 7.0
+    assert [info.get("is_success") for info in infos.of_episodes(np.array([1, 2, 5]))] == [None, True, None]
+    assert infos.of_episodes(np.array([5]))[0]["episode"]["r"] == 7.0
+
+
+@pytest.mark.parametrize("first", [None, 0, 1, -1, slice(0, 3)])
+def test_infos_with_ended_episodes_are_a_list(first: Any) -> None:
+    """In whatever order they are read."""
+    infos = LazyInfos(6, {"a": np.arange(6)}, ended({"b": np.arange(6)}))
+    assert len(infos) == 6
+    if first is not None:
+        infos[first]
+    assert len(infos) == 6
+    goes_on = [{"a": i, "TimeLimit.truncated": False} for i in range(6)]
+    for i, info in enumerate(infos):
+        assert info is infos[i]
+        if i in (1, 2, 5):
+            assert info.keys() == {"b", "TimeLimit.truncated", "terminal_observation", "episode"}
+        else:
+            assert info == goes_on[i]
+    infos.clear()
+    assert len(infos) == 0
+    assert infos == []
