@@ -3,8 +3,8 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sb3_reinforce.gradient.fisher import softmax_fisher
 from sb3_reinforce.gradient.natural_gradient import natural_step
-from sb3_reinforce.gradient.score import softmax_fisher
 
 
 def draw(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:

@@ -9,8 +9,8 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from torch import nn
 
-from sb3_reinforce.policies.fitting import BATCH_SIZE, fit_policy
 from sb3_reinforce.policies import LinearGaussianPolicy, LinearSoftmaxPolicy
+from sb3_reinforce.policies.fitting import BATCH_SIZE, fit_policy
 
 BOX = spaces.Box(-1, 1, (3,))
 N = 150  # three minibatches

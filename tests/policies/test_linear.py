@@ -17,8 +17,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from sb3_reinforce import REINFORCE, LinearGaussianPolicy, LinearSoftmaxPolicy
-from sb3_reinforce.policies.policies import LinearPolicy
-from sb3_reinforce.reinforce import CnnPolicy, MlpPolicy, MultiInputPolicy
+from sb3_reinforce.gradient.mixture import Mixture
+from sb3_reinforce.policies import LinearPolicy
 
 BOX = spaces.Box(-1, 1, (3,))
 
@@ -82,7 +82,7 @@ def test_score_equals_autograd(kind: str, batch: int, seed: int) -> None:
     policy = make_kind(kind, seed)
     obs = th.randn(batch, 3)
     actions = draw_actions(policy, obs)
-    assert policy.is_linear == (kind in CLOSED_FORMS)
+    assert policy.has_closed_form == (kind in CLOSED_FORMS)
     score = policy.score(obs, actions)
     assert score.shape == (batch, sum(p.numel() for p in policy.actor_parameters()))
     assert score.dtype == th.float64
@@ -220,7 +220,7 @@ def test_starts_as_the_uniform_policy() -> None:
 def test_net_arch_gives_a_stack_of_linear_layers_that_starts_from_random_weights() -> None:
     policy = LinearSoftmaxPolicy(BOX, spaces.Discrete(2), lambda _: 0.1, net_arch=[2, 4])
     assert [tuple(p.shape) for p in policy.actor_parameters()] == [(2, 3), (2,), (4, 2), (4,), (2, 4), (2,)]
-    assert not policy.is_linear
+    assert not policy.has_closed_form
     assert all(p.abs().sum() > 0 for p in policy.actor_parameters() if p.ndim == 2)
     double = policy.double()
     obs = th.randn(2, 3, dtype=th.float64)
@@ -263,7 +263,7 @@ def test_dict_observations_are_flattened_whatever_the_order_of_their_keys() -> N
     weight, bias = (parameter.detach() for parameter in policy.actor_parameters())
     expected = th.softmax(th.tensor(x) @ weight.T + bias, dim=1)
     th.testing.assert_close(policy.action_probabilities(obs), expected)
-    assert policy.is_linear
+    assert policy.has_closed_form
     assert policy.score(obs, np.zeros(4, dtype=int)).shape == (4, 2 * 71 + 2)
 
 
@@ -288,20 +288,16 @@ def test_accumulated_gradient_equals_backward(kind: str, epsilon: float | None, 
         log_prob = th.log((1 - epsilon) * log_prob.exp() + epsilon * log_uniform.exp())
     loss = -(weights * log_prob).sum()
     expected = th.autograd.grad(loss - entropy_weight * entropy, policy.actor_parameters())
-    epsilons = None if epsilon is None else th.full((7,), epsilon, dtype=th.float64)
-    for part in (slice(0, 3), slice(3, 7)):  # it adds up
-        policy.accumulate_gradient(
-            obs[part],
-            actions[part],
-            weights[part],
-            log_uniform[part],
-            None if epsilons is None else epsilons[part],
-            entropy_weight,
-        )
+    mixtures = [
+        None if epsilon is None else Mixture(th.full((7,), epsilon, dtype=th.float64)[part], log_uniform[part])
+        for part in (slice(0, 3), slice(3, 7), slice(0, 7))
+    ]
+    for part, mixture in zip((slice(0, 3), slice(3, 7)), mixtures[:2], strict=True):  # it adds up
+        policy.accumulate_gradient(obs[part], actions[part], weights[part], mixture, entropy_weight)
     for parameter, gradient in zip(policy.actor_parameters(), expected, strict=True):
         assert parameter.grad is not None
         assert relative_error(parameter.grad, gradient) < 1e-8
-    value, entropies = policy.accumulate_gradient(obs, actions, weights, log_uniform, epsilons)
+    value, entropies = policy.accumulate_gradient(obs, actions, weights, mixtures[2])
     assert value == pytest.approx(loss.item())
     assert entropies == pytest.approx(entropy.item())
 
@@ -487,52 +483,6 @@ def test_what_phi_must_be_is_said(arguments: dict[str, Any], message: str) -> No
 def test_phi_is_for_discrete_actions(space: spaces.Space) -> None:
     with pytest.raises(ValueError, match=r"phi.*serves Discrete"):
         LinearSoftmaxPolicy(BOX, space, lambda _: 0.1, phi=phi)
-
-
-# --- fit
-
-
-def test_the_seeds_two_states_are_fitted() -> None:
-    """A stack of linear layers of 2 and of 4 units, 50 epochs of Adam with a step size of 0.01, two labelled states."""
-    states = np.array([[0.45204008, 0.69368565, 0.99150026, 0.4770708], [0.17957842, 0.9985689, 0.41209364, 0.45931566]])
-    for seed in range(5):
-        th.manual_seed(seed)
-        policy = LinearSoftmaxPolicy(spaces.Box(0, 1, (4,)), spaces.Discrete(2), lambda _: 0.1, net_arch=[2, 4])
-        history = policy.fit(states, [0, 1])
-        assert len(history.loss) == len(history.accuracy) == 50
-        assert history.accuracy[-1] == 1.0
-        assert history.loss[-1] < history.loss[0]
-        assert policy.action_probabilities(states).argmax(dim=1).tolist() == [0, 1]
-
-
-def test_every_policy_of_ours_can_be_fitted() -> None:
-    image = spaces.Box(0, 255, (1, 36, 36), np.uint8)
-    for policy_class, space in (
-        (LinearSoftmaxPolicy, BOX),
-        (MlpPolicy, BOX),
-        (CnnPolicy, image),
-        (MultiInputPolicy, spaces.Dict(a=BOX, b=image)),
-    ):
-        space.seed(0)
-        policy = policy_class(space, spaces.Discrete(2), lambda _: 0.1)
-        if isinstance(space, spaces.Dict):
-            observations: Any = {key: np.stack([part.sample() for _ in range(4)]) for key, part in space.items()}
-        else:
-            observations = np.stack([space.sample() for _ in range(4)])
-        before = policy.parameters_to_vector()
-        history = policy.fit(observations, np.array([0, 1, 1, 0]), n_epochs=2, learning_rate=1e-3)
-        assert len(history.loss) == 2
-        assert not np.array_equal(before, policy.parameters_to_vector())
-
-
-def test_a_fitted_policy_goes_on_learning() -> None:
-    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=0)
-    states = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
-    leans_right = states[:, 2] + states[:, 3] > 0
-    model.policy.fit(states, leans_right.astype(int), n_epochs=20)
-    env = make_vec_env("CartPole-v1", n_envs=10, seed=1_000)
-    assert evaluate_policy(model, env, 20)[0] > 100
-    model.learn(500)
 
 
 def test_is_an_actor_critic_policy_for_any_registered_environment() -> None:

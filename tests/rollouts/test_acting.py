@@ -12,7 +12,7 @@ from torch import nn
 
 from sb3_reinforce import LinearSoftmaxPolicy
 from sb3_reinforce.rollouts.acting import (
-    action_tensor,
+    Actor,
     dense_forward,
     dense_layers,
     feature_function,
@@ -23,6 +23,7 @@ from sb3_reinforce.rollouts.acting import (
     numpy_actor,
     torch_actor,
 )
+from sb3_reinforce.rollouts.doors import door_of
 
 BOX4 = spaces.Box(-np.inf, np.inf, (4,))
 OBSERVATION_SPACES: dict[str, spaces.Space] = {
@@ -42,6 +43,10 @@ def make(observation_space: spaces.Space = BOX4, action_space: spaces.Space | No
     for parameter in policy.parameters():
         nn.init.normal_(parameter, std=0.5)
     return policy
+
+
+def by_torch(policy: ActorCriticPolicy) -> Actor:
+    return torch_actor(door_of(policy), policy.device, policy.action_space)
 
 
 def outputs_by_torch(policy: ActorCriticPolicy, obs: np.ndarray) -> np.ndarray:
@@ -162,7 +167,7 @@ def test_actors_draw_from_the_policy(kind: str, n_actions: int) -> None:
     th.manual_seed(0)
     policy = make(net_arch=[8], action_space=spaces.Discrete(n_actions))
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else by_torch(policy)
     assert act is not None
     p = policy.get_distribution(policy.obs_to_tensor(obs[:1])[0]).distribution.probs[0].detach().numpy()  # type: ignore[union-attr]
     frequency = np.bincount(act(obs), minlength=n_actions) / len(obs)
@@ -174,7 +179,7 @@ def test_gaussian_actors_draw_from_the_policy(kind: str) -> None:
     th.manual_seed(0)
     policy = make(action_space=spaces.Box(-1, 1, (2,)), log_std_init=-0.5, net_arch=[8])
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else by_torch(policy)
     assert act is not None
     actions = act(obs)
     assert actions.dtype == np.float32
@@ -188,7 +193,7 @@ def test_multi_discrete_actors_draw_every_part_from_the_policy(kind: str, sizes:
     th.manual_seed(0)
     policy = make(action_space=spaces.MultiDiscrete(sizes), net_arch=[8])
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else by_torch(policy)
     assert act is not None
     actions = act(obs)
     assert actions.shape == (len(obs), len(sizes))
@@ -208,7 +213,7 @@ def test_multi_binary_actors_draw_every_bit_from_the_policy(kind: str, n_bits: i
     th.manual_seed(0)
     policy = make(action_space=spaces.MultiBinary(n_bits), net_arch=[8])
     obs = np.tile(np.array([0.3, -0.2, 0.5, 1.0], np.float32), (20_000, 1))
-    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else torch_actor(policy)
+    act = numpy_actor(policy, len(obs), np.random.default_rng(0)) if kind == "numpy" else by_torch(policy)
     assert act is not None
     actions = act(obs)
     assert actions.shape == (len(obs), n_bits)
@@ -227,21 +232,6 @@ def test_greedy_choice_is_what_sb3_predicts(space: spaces.Space) -> None:
     obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     actions = greedy_choice(space)(outputs_by_torch(policy, obs))
     np.testing.assert_array_equal(actions, policy.predict(obs, deterministic=True)[0])
-
-
-@pytest.mark.parametrize(
-    ("space", "actions", "expected"),
-    [
-        (spaces.Discrete(3), np.array([2.0, 1.0]), th.tensor([2, 1])),
-        (spaces.Discrete(3), np.array([[2], [1]]), th.tensor([2, 1])),
-        (spaces.MultiDiscrete([3, 2]), np.array([[2, 1]], np.int8), th.tensor([[2, 1]])),
-        (spaces.MultiBinary(2), np.array([[1, 0]], np.int8), th.tensor([[1.0, 0.0]], dtype=th.float64)),
-        (spaces.Box(-1, 1, (2, 2)), np.ones((1, 2, 2), np.float32), th.ones(1, 4, dtype=th.float64)),
-        (spaces.Box(-1, 1, (1,)), th.ones(3, 1), th.ones(3, 1, dtype=th.float64)),
-    ],
-)
-def test_action_tensors(space: spaces.Space, actions: Any, expected: th.Tensor) -> None:
-    th.testing.assert_close(action_tensor(actions, space, th.zeros(1, dtype=th.float64)), expected, rtol=0, atol=0)
 
 
 PHI_SPACES = {**OBSERVATION_SPACES, "dict": spaces.Dict(a=BOX4, b=spaces.Discrete(3))}
@@ -268,19 +258,19 @@ def test_phi_acts_in_numpy_as_in_torch(name: str, n_actions: int) -> None:
         obs = np.stack(samples * 2_000)
     layers = dense_layers(policy)
     assert layers is not None
-    with th.no_grad():
-        logits = policy.action_net(policy._latent(policy._tensors(obs)))
-    np.testing.assert_allclose(dense_forward(layers, feature_function(policy)(obs)), logits, rtol=1e-4, atol=1e-5)
+    pi = policy.action_probabilities(obs)
+    logits = th.as_tensor(dense_forward(layers, feature_function(policy)(obs)))
+    np.testing.assert_allclose(th.softmax(logits, dim=1), pi, rtol=1e-4, atol=1e-5)
     act = numpy_actor(policy, 8_000, np.random.default_rng(0))
     assert act is not None
     actions = act(obs).reshape(2_000, 4)
     frequency = np.stack([(actions == action).mean(axis=0) for action in range(n_actions)], axis=1)
-    np.testing.assert_allclose(frequency, th.softmax(logits[:4], dim=1), atol=0.05)
+    np.testing.assert_allclose(frequency, pi[:4], atol=0.05)
 
 
 def test_the_torch_actor_refuses_observations_that_are_not_finite() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        torch_actor(make())(np.full((1, 4), np.nan, np.float32))
+        by_torch(make())(np.full((1, 4), np.nan, np.float32))
 
 
 def test_linear_softmax_policy_acts_in_numpy() -> None:
