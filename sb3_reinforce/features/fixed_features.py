@@ -22,6 +22,9 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_reinforce.features.bounds import BoundsCheck
+from sb3_reinforce.features.tracing import is_recorded
+
 Array = TypeVar("Array", np.ndarray, th.Tensor)
 SelfFixedFeatures = TypeVar("SelfFixedFeatures", bound="FixedFeatures")
 
@@ -72,6 +75,9 @@ class FixedFeatures(BaseFeaturesExtractor):
     gradient is computed are those with which the actions were chosen, and acting changes nothing. All of it is in
     the ``state_dict``, and so saved and loaded with the model.
 
+    Bounds that don't fit what is learned from are warned about, once a model: see
+    :class:`~sb3_reinforce.features.bounds.BoundsCheck`.
+
     :param observation_space: Box.
     :param n_features: Features of an observation.
     :param basis: From points of the unit cube, shape ``(batch, n_dims)``, and the constants to features, of arrays
@@ -104,6 +110,7 @@ class FixedFeatures(BaseFeaturesExtractor):
         self.register_buffer("running_low", low)
         self.register_buffer("running_width", th.where(high > low, high - low, 1.0))
         self._has_statistics = bool(self._is_unbounded.any())
+        self._bounds_check = BoundsCheck(type(self).__name__, observation_space, ~self._is_unbounded.numpy())
         self.is_observing = True
         self._use_statistics()
 
@@ -113,12 +120,15 @@ class FixedFeatures(BaseFeaturesExtractor):
         :return: Shape ``(batch, n_features)``.
         """
         observations = observations.flatten(start_dim=1)
-        if self.training and self._has_statistics and self.is_observing:
+        if self.training and self.is_observing and not is_recorded():
             self._observe(observations)
         return self._basis(to_unit_cube(observations, self.running_low, self.running_width), self._constants)
 
     @th.no_grad()
     def _observe(self, observations: th.Tensor) -> None:
+        self._bounds_check.see(observations)
+        if not self._has_statistics:
+            return
         mean, variance = merge_moments(self.running_mean, self.running_var, self.n_observed, observations)
         self.running_mean.copy_(mean)
         self.running_var.copy_(variance)
@@ -159,7 +169,7 @@ class FixedFeatures(BaseFeaturesExtractor):
 @contextmanager
 def unobserved(module: nn.Module) -> Iterator[None]:
     """
-    Within, :class:`FixedFeatures` take no statistics of what is passed through them, in training mode either: it is only
+    Within, :class:`FixedFeatures` take no notice of what is passed through them, in training mode either: it is only
     looked at, or was seen before.
 
     :param module: A policy, or whatever holds features extractors.

@@ -15,6 +15,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
+from sb3_reinforce.common.known import known_exactly
+from sb3_reinforce.common.known import known_exactly
+from sb3_reinforce.features.tracing import is_recorded
+
 Phi = Callable[[Any, int], np.ndarray]
 """From states, shape ``(batch, *observation_shape)``, and one action to features, shape ``(batch, n_features)``."""
 
@@ -49,6 +53,8 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
+@known_exactly
+@known_exactly
 class PhiExtractor(BaseFeaturesExtractor):
     r"""
     The features of all actions, :math:`\phi(s, \cdot)`, one action after the other.
@@ -99,12 +105,27 @@ class PhiExtractor(BaseFeaturesExtractor):
         """
         :param observations: As from SB3's ``preprocess_obs``.
         :return: Shape ``(batch, n_actions * n_features)``.
+        :raises RuntimeError: While a graph is recorded that is to run without Python, where phi's features would be constants.
         """
+        if is_recorded():
+            raise RuntimeError(
+                "A policy with phi can't be traced or exported: phi is a function of NumPy arrays, so its features would be "
+                "constants in the graph, the same for every observation. Export the part that is linear in the features, "
+                "policy.action_net, and compute its input outside of the graph: policy.extract_features(observations). "
+                "(FourierBasis and TileCoding can be exported as a whole.)"
+            )
+        if th.compiler.is_compiling():  # torch.compile would translate phi, or try to
+            return th.compiler.disable(self._features_of)(observations)
+        return self._features_of(observations)
+
+    def _features_of(self, observations: PyTorchObs) -> th.Tensor:
         device = next(iter(observations.values())).device if isinstance(observations, dict) else observations.device
         features = self.features(states_of(observations, self._observation_space))
         return th.from_numpy(features).to(device).flatten(start_dim=1)
 
 
+@known_exactly
+@known_exactly
 class PhiNet(nn.Linear):
     r"""
     Logits :math:`\theta^\top \phi(s, a)`: one weight a feature, shared by all actions. Its weight has the shape
@@ -124,6 +145,8 @@ class PhiNet(nn.Linear):
         return super().forward(features.unflatten(1, (-1, self.in_features))).squeeze(2)
 
 
+@known_exactly
+@known_exactly
 class PhiDistribution(CategoricalDistribution):
     """SB3's distribution over Discrete actions, with logits from a :class:`PhiNet`."""
 

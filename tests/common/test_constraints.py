@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, Test, check_arguments
+from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, check_arguments
+from sb3_reinforce.common.constraints import Test as Condition
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 NUMPY_INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
@@ -94,7 +95,7 @@ def test_one_of_tells_types_apart() -> None:
 
 
 def test_a_test_of_ones_own() -> None:
-    even = Test("even", lambda value: value % 2 == 0)
+    even = Condition("even", lambda value: value % 2 == 0)
     assert even.allows(4)
     assert not even.allows(3)
 

@@ -18,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_reinforce import REINFORCE, FourierBasis, LinearSoftmaxPolicy, RandomWeightSearch, TileCoding
+from sb3_reinforce.common.known import is_known
 from sb3_reinforce.features.fixed_features import FixedFeatures, merge_moments, to_unit_cube, unobserved
 from sb3_reinforce.rollouts.acting import feature_function, numpy_actor
 
@@ -110,7 +111,7 @@ def test_has_no_parameters(features: Features) -> None:
     obs = th.as_tensor(points_of(5, 2))
     assert extractor(obs).shape == (5, extractor.features_dim)
     policy = LinearSoftmaxPolicy(HALF_BOUNDED, spaces.Discrete(3), lambda _: 0.1, features_extractor_class=features)
-    assert policy.is_linear
+    assert policy.has_closed_form
     assert policy.score(obs, np.zeros(5)).shape == (5, 3 * extractor.features_dim + 3)
 
 
@@ -160,6 +161,7 @@ def test_numpy_and_torch_see_the_same_features(features: Features, space: spaces
         np.testing.assert_array_equal(by_numpy, by_torch)
     else:
         np.testing.assert_allclose(by_numpy, by_torch, atol=1e-5)
+    assert is_known(policy.features_extractor)
     assert numpy_actor(policy, 500, np.random.default_rng(0)) is not None
 
 
@@ -171,6 +173,7 @@ class _Squared(FourierBasis):
 def test_a_subclass_with_a_forward_of_its_own_is_left_to_torch() -> None:
     policy = ActorCriticPolicy(UNIT, spaces.Discrete(2), lambda _: 0.1, features_extractor_class=_Squared)
     obs = points_of(5, 2)
+    assert not is_known(policy.features_extractor)
     np.testing.assert_allclose(feature_function(policy)(obs), FourierBasis(UNIT)(th.as_tensor(obs)) ** 2, atol=1e-5)
 
 
@@ -184,6 +187,27 @@ def test_a_subclass_with_a_forward_of_its_own_is_left_to_torch() -> None:
 def test_other_spaces_are_refused(features: Features, space: spaces.Space) -> None:
     with pytest.raises(ValueError, match="serves Box observations that are no images"):
         features(space)
+
+
+# --- Graphs that are to run without Python
+
+
+@pytest.mark.parametrize("space", [UNIT, UNBOUNDED, spaces.Box(-1, 1, (1, 2))], ids=str)
+@pytest.mark.parametrize("training", [True, False])
+@BOTH
+def test_a_recorded_graph_gives_the_features_and_takes_no_notice(
+    features: Features, space: spaces.Box, training: bool
+) -> None:
+    extractor = features(space)
+    extractor.train()(th.as_tensor(points_of(50, 2)).reshape(-1, *space.shape))
+    obs = th.as_tensor(points_of(20, 2)).reshape(-1, *space.shape)
+    expected = extractor.eval()(obs)
+    n_observed = int(extractor.n_observed)
+    extractor.train(training)
+    recorded = [th.jit.trace(extractor, obs[:3], check_trace=False), th.export.export(extractor, (obs,)).module()]
+    assert extractor.n_observed == n_observed
+    for graph in recorded:
+        th.testing.assert_close(graph(obs), expected)
 
 
 # --- With algorithms
@@ -263,7 +287,7 @@ def look_at(model: Any) -> None:
     with unchanged(policy):
         probabilities = policy.action_probabilities(obs)
         policy.score(obs, np.zeros(20, dtype=int))
-        if policy.is_linear:
+        if policy.has_closed_form:
             policy.fisher(th.as_tensor(obs))
         th.testing.assert_close(policy.action_probabilities(obs), probabilities, rtol=0, atol=0)
     policy.set_training_mode(False)

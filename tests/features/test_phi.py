@@ -8,6 +8,7 @@ from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.utils import obs_as_tensor
 
+from sb3_reinforce import REINFORCE, LinearSoftmaxPolicy
 from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only, states_of
 
 SPACES: dict[str, spaces.Space] = {
@@ -86,3 +87,71 @@ def test_one_weight_a_feature_is_shared_by_all_actions() -> None:
     expected = th.stack([phi[:, action] @ net.weight[0] for action in range(3)], dim=1)
     th.testing.assert_close(net(phi.flatten(start_dim=1)), expected)
     assert [tuple(parameter.shape) for parameter in net.parameters()] == [(1, 2)]
+
+
+# Graphs that are to run without Python
+
+
+def policy_with_phi() -> Any:
+    policy = LinearSoftmaxPolicy(SPACES["vector"], spaces.Discrete(3), lambda _: 0.1, phi=outer)
+    policy.action_net.weight.data = th.tensor([[0.0, 1.0]])
+    return policy.eval()
+
+
+def deterministic(policy: Any) -> Any:
+    class Greedy(th.nn.Module):
+        """As SB3's documentation exports a policy."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.policy = policy
+
+        def forward(self, obs: th.Tensor) -> th.Tensor:
+            return self.policy(obs, deterministic=True)[0]
+
+    return Greedy()
+
+
+@pytest.mark.parametrize("part", [deterministic, lambda policy: policy.features_extractor, lambda policy: policy])
+@pytest.mark.parametrize("record", [th.jit.trace, th.export.export])
+def test_a_graph_without_python_is_refused_with_the_reason(record: Any, part: Any) -> None:
+    _, obs = draw(SPACES["vector"], 1)
+    example = obs if record is th.jit.trace else (obs,)
+    with pytest.raises(RuntimeError, match=r"can't be traced or exported: phi is a function of NumPy.*policy\.action_net"):
+        record(part(policy_with_phi()), example)
+
+
+def test_the_part_that_is_linear_can_be_recorded() -> None:
+    policy = policy_with_phi()
+    _, obs = draw(SPACES["vector"], 20)
+    with th.no_grad():
+        linear = th.jit.trace(policy.action_net, policy.extract_features(obs[:1]))
+        actions = linear(policy.extract_features(obs)).argmax(dim=1)
+    np.testing.assert_array_equal(actions, policy.predict(obs.numpy(), deterministic=True)[0])
+    assert len(set(actions.tolist())) > 1
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_policy_calls_phi_as_it_is(backend: str) -> None:
+    """In Python: a phi that NumPy can compute, and torch could not."""
+    calls = []
+
+    def phi(states: np.ndarray, action: int) -> np.ndarray:
+        calls.append(type(states))
+        return np.array([[float(str(value)) * (action + 1)] for value in states[:, 0]])
+
+    extractor = PhiExtractor(SPACES["vector"], phi, 2)
+    compiled = th.compile(extractor, backend=backend)
+    for batch in (1, 3, 3, 5):
+        obs = th.rand(batch, 4)
+        calls.clear()
+        expected = th.stack([obs[:, 0], 2 * obs[:, 0]], dim=1)
+        th.testing.assert_close(compiled(obs), expected)
+        assert calls == [np.ndarray, np.ndarray]
+
+
+def test_learning_goes_on_when_a_policy_with_phi_is_compiled() -> None:
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", policy_kwargs={"phi": lambda s, a: s * (2 * a - 1)}, seed=0)
+    model.policy = th.compile(model.policy, backend="eager")  # type: ignore[assignment]
+    model.learn(300)
+    assert model._n_updates > 0
