@@ -9,7 +9,6 @@ from gymnasium import spaces
 
 from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments
 from sb3_reinforce.common.known import known_exactly
-from sb3_reinforce.common.known import known_exactly
 from sb3_reinforce.features.fixed_features import Array, FixedFeatures, check_number_of_features, check_vector_space
 
 _ARGUMENTS: Table = {"order": [Interval(1, integer=True)], "max_coupling": [Interval(1, integer=True), NONE]}
@@ -62,7 +61,6 @@ def fourier_features(points: Array, coefficients: Array) -> Array:
     return np.cos(np.pi * half_turns)
 
 
-@known_exactly
 @known_exactly
 class FourierBasis(FixedFeatures):
     r"""

@@ -16,7 +16,6 @@ from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
 from sb3_reinforce.common.known import known_exactly
-from sb3_reinforce.common.known import known_exactly
 from sb3_reinforce.features.tracing import is_recorded
 
 Phi = Callable[[Any, int], np.ndarray]
@@ -53,7 +52,6 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-@known_exactly
 @known_exactly
 class PhiExtractor(BaseFeaturesExtractor):
     r"""
@@ -125,7 +123,6 @@ class PhiExtractor(BaseFeaturesExtractor):
 
 
 @known_exactly
-@known_exactly
 class PhiNet(nn.Linear):
     r"""
     Logits :math:`\theta^\top \phi(s, a)`: one weight a feature, shared by all actions. Its weight has the shape
@@ -145,7 +142,6 @@ class PhiNet(nn.Linear):
         return super().forward(features.unflatten(1, (-1, self.in_features))).squeeze(2)
 
 
-@known_exactly
 @known_exactly
 class PhiDistribution(CategoricalDistribution):
     """SB3's distribution over Discrete actions, with logits from a :class:`PhiNet`."""

@@ -8,7 +8,6 @@ from gymnasium import spaces
 
 from sb3_reinforce.common.constraints import Interval, Table, check_arguments
 from sb3_reinforce.common.known import known_exactly
-from sb3_reinforce.common.known import known_exactly
 from sb3_reinforce.features.fixed_features import Array, FixedFeatures, check_number_of_features, check_vector_space
 
 _ARGUMENTS: Table = {"n_tilings": [Interval(1, integer=True)], "n_tiles": [Interval(1, integer=True)]}
@@ -53,7 +52,6 @@ def tile_features(points: Array, offsets: Array, n_tiles: int) -> Array:
     return (numbers[:, :, None] == np.arange(n_tiles_of_tiling)).reshape(len(points), -1).astype(points.dtype)
 
 
-@known_exactly
 @known_exactly
 class TileCoding(FixedFeatures):
     r"""
