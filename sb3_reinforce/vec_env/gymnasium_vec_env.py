@@ -246,7 +246,10 @@ class GymnasiumVecEnv(VecEnv):
         return [range(self.num_envs)[i] for i in self._get_indices(indices)]
 
 
+_FLOAT32 = np.dtype(np.float32)
+
+
 def _as_floats(rewards: Any) -> np.ndarray:
     """In a type that SB3's algorithms may add to: float32 where that is what there is, else float64."""
     rewards = np.asarray(rewards)
-    return rewards if rewards.dtype == np.float32 else rewards.astype(np.float64, copy=False)
+    return rewards if rewards.dtype == _FLOAT32 else rewards.astype(np.float64, copy=False)
