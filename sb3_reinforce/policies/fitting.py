@@ -13,11 +13,17 @@ from stable_baselines3.common.preprocessing import maybe_transpose
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
-from sb3_reinforce.common.observations import Observations, take_rows
+from sb3_reinforce.common.constraints import BOOLEAN, Interval, Table, check_arguments
+from sb3_reinforce.common.observations import Observations, named_parts, take_rows
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.policies.action_tensors import action_tensor
 
 BATCH_SIZE = 64
+_ARGUMENTS: Table = {
+    "n_epochs": [Interval(1, integer=True)],
+    "learning_rate": [Interval(0.0, open_low=True)],
+    "progress_bar": [BOOLEAN],
+}
 
 
 class FitHistory(NamedTuple):
@@ -67,14 +73,13 @@ def fit_policy(
 
     :param policy: Any actor-critic policy.
     """
-    if n_epochs < 1:
-        raise ValueError(f"n_epochs must be at least 1, but got {n_epochs}.")
-    if not 0.0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate must be positive and finite, but got {learning_rate}.")
+    arguments = {"n_epochs": n_epochs, "learning_rate": learning_rate, "progress_bar": progress_bar}
+    check_arguments(_ARGUMENTS, arguments, "fit")
     examples = check_examples(policy, observations, actions)
     _evaluate(policy, examples)  # an error that is not the fit's own comes out here
+    _check_that_it_can_learn(policy, examples)
     bar = _progress_bar(n_epochs) if progress_bar else None
-    optimizer = th.optim.Adam(policy.parameters(), lr=learning_rate)
+    optimizer = th.optim.Adam([parameter for parameter in policy.parameters() if parameter.requires_grad], lr=learning_rate)
     history = FitHistory([], [])
     before = copy.deepcopy(policy.state_dict())
     try:
@@ -111,6 +116,15 @@ def _progress_bar(n_epochs: int) -> Any:
     except ImportError as error:
         raise ImportError('The progress bar needs tqdm: pip install "sb3-reinforce[extra]"') from error
     return tqdm(total=n_epochs, desc="fit", unit="epoch")
+
+
+def _check_that_it_can_learn(policy: ActorCriticPolicy, examples: Examples) -> None:
+    obs, actions = next(examples.batches(np.arange(1), policy.device))
+    if not policy.get_distribution(obs).log_prob(actions).requires_grad:
+        raise ValueError(
+            "There is nothing to fit: none of the parameters that the actions depend on is learned, as all have "
+            "requires_grad=False. Set it to True for those that are to be fitted."
+        )
 
 
 def _train(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, examples: Examples) -> None:
@@ -154,12 +168,12 @@ def check_examples(policy: ActorCriticPolicy, observations: Any, actions: Any) -
     else:
         checked = _check_values("observations", observations, space)
     labels = _check_values("actions", actions, policy.action_space)
-    for values in checked.values() if isinstance(checked, dict) else (checked,):
+    for values in named_parts(checked).values():
         if len(values) != len(labels):
             raise ValueError(f"There must be an action for each observation, but got {len(values)} and {len(labels)}.")
     if isinstance(policy.action_space, spaces.Box):
         _check_bounds(labels, policy.action_space)
-    parameter = next(policy.action_net.parameters())
+    parameter = next(policy.parameters())
     return Examples(checked, action_tensor(labels, policy.action_space, parameter.cpu()))
 
 

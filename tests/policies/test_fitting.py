@@ -109,6 +109,63 @@ def test_the_same_seed_fits_the_same() -> None:
     np.testing.assert_array_equal(*fitted)
 
 
+def frozen(policy: Any, names: str) -> dict[str, th.Tensor]:
+    """Freeze the parameters whose names hold the word, and return what they are."""
+    before = {}
+    for name, parameter in policy.named_parameters():
+        if names in name:
+            parameter.requires_grad_(False)
+            before[name] = parameter.detach().clone()
+    return before
+
+
+@pytest.mark.parametrize(
+    ("policy_class", "names"),
+    [
+        (LinearSoftmaxPolicy, "action_net.bias"),
+        (LinearSoftmaxPolicy, "action_net.weight"),
+        (ActorCriticPolicy, "policy_net.0"),
+        (ActorCriticPolicy, "action_net"),
+        (ActorCriticPolicy, "value"),
+    ],
+)
+def test_frozen_parameters_stay_as_they_are(policy_class: Any, names: str) -> None:
+    policy = make(spaces.Discrete(2), policy=policy_class)
+    before = frozen(policy, names)
+    for parameter in policy.parameters():  # of somebody else's step
+        parameter.grad = th.ones_like(parameter)
+    history = fit_policy(policy, states(), states()[:, 0] > 0.2, n_epochs=20)
+    assert history.loss[-1] < history.loss[0]
+    assert len(before) > 0
+    th.testing.assert_close({name: dict(policy.named_parameters())[name] for name in before}, before, rtol=0, atol=0)
+
+
+def test_a_frozen_standard_deviation() -> None:
+    policy = make(spaces.Box(-1, 1, (1,)), policy=LinearGaussianPolicy)
+    frozen(policy, "log_std")
+    fit_policy(policy, states(), states()[:, :1] / 2, n_epochs=5)
+    assert policy.log_std.item() == 0
+    assert policy.action_net.weight.any()
+
+
+@pytest.mark.parametrize("policy_class", [LinearSoftmaxPolicy, ActorCriticPolicy])
+@pytest.mark.parametrize("but", ["nothing", "value_net"])
+def test_nothing_to_fit_is_told_and_changes_nothing(policy_class: Any, but: str) -> None:
+    policy = make(spaces.Discrete(2), policy=policy_class)
+    for name, parameter in policy.named_parameters():
+        parameter.requires_grad_(but in name)
+    before = policy.parameters_to_vector()
+    with pytest.raises(ValueError, match="all have requires_grad=False"):
+        fit_policy(policy, states(3), GOOD)
+    np.testing.assert_array_equal(policy.parameters_to_vector(), before)
+
+
+def test_an_action_net_without_parameters() -> None:
+    policy = make(spaces.Discrete(2), policy=ActorCriticPolicy)
+    policy.mlp_extractor.policy_net, policy.action_net = nn.Linear(3, 2), nn.Identity()
+    assert fit_policy(policy, states(), states()[:, 0] > 0, n_epochs=30).accuracy[-1] > 0.9
+
+
 def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     fit_policy(make(spaces.Discrete(2)), states(), states()[:, 0] > 0, n_epochs=3, progress_bar=True)
     shown = capsys.readouterr().err
@@ -134,9 +191,13 @@ DICT = spaces.Dict(a=BOX, b=spaces.Discrete(3))
 @pytest.mark.parametrize(
     ("observations", "actions", "arguments", "message"),
     [
-        (states(3), GOOD, {"n_epochs": 0}, "n_epochs must be at least 1"),
-        (states(3), GOOD, {"learning_rate": 0.0}, "learning_rate must be positive"),
-        (states(3), GOOD, {"learning_rate": np.nan}, "learning_rate must be positive"),
+        (states(3), GOOD, {"n_epochs": 0}, "n_epochs of fit must be an integer of at least 1"),
+        (states(3), GOOD, {"n_epochs": 1.5}, "n_epochs of fit must be an integer of at least 1, but got 1.5"),
+        (states(3), GOOD, {"n_epochs": "20"}, "leave out the quotation marks"),
+        (states(3), GOOD, {"learning_rate": 0.0}, "learning_rate of fit must be a finite number above 0"),
+        (states(3), GOOD, {"learning_rate": np.nan}, "learning_rate of fit must be a finite number above 0"),
+        (states(3), GOOD, {"learning_rate": "1e-3"}, "leave out the quotation marks"),
+        (states(3), GOOD, {"progress_bar": 1}, "progress_bar of fit must be True or False"),
         (states(3), [0, 1], {}, "an action for each observation, but got 3 and 2"),
         (states(3), [0, 1, 2], {}, r"actions must be integers of Discrete\(2\), but those of example 2 are not"),
         (states(3), [0, -1, 1], {}, "those of example 1 are not"),
