@@ -16,6 +16,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
 from sb3_reinforce.common.known import known_exactly
+from sb3_reinforce.common.observations import map_observations, n_rows, named_parts
 from sb3_reinforce.features.tracing import is_recorded
 
 Phi = Callable[[Any, int], np.ndarray]
@@ -31,8 +32,10 @@ def states_of(observations: PyTorchObs, space: spaces.Space) -> Any:
     :param space: Their space.
     :return: An array that can't be written to, or a dict of these. Shape ``(batch, *observation_shape)``.
     """
-    if isinstance(observations, dict):
-        return {key: states_of(observations[key], part) for key, part in space.spaces.items()}  # type: ignore[attr-defined]
+    return map_observations(_states_of_part, observations, space)
+
+
+def _states_of_part(observations: th.Tensor, space: spaces.Space) -> np.ndarray:
     states = observations.detach().cpu().numpy()
     if isinstance(space, spaces.Discrete):
         states = states.argmax(axis=1)
@@ -85,7 +88,7 @@ class PhiExtractor(BaseFeaturesExtractor):
         :param states: As from :func:`states_of`.
         :return: :math:`\phi(s, \cdot)`, float32. Shape ``(batch, n_actions, n_features)``.
         """
-        batch = len(next(iter(states.values())) if isinstance(states, dict) else states)
+        batch = n_rows(states)
         features = np.empty((batch, self.n_actions, self.n_features), dtype=np.float32)
         for action in range(self.n_actions):
             values = np.asarray(self.phi(states, action))
@@ -117,7 +120,7 @@ class PhiExtractor(BaseFeaturesExtractor):
         return self._features_of(observations)
 
     def _features_of(self, observations: PyTorchObs) -> th.Tensor:
-        device = next(iter(observations.values())).device if isinstance(observations, dict) else observations.device
+        device = next(iter(named_parts(observations).values())).device
         features = self.features(states_of(observations, self._observation_space))
         return th.from_numpy(features).to(device).flatten(start_dim=1)
 
