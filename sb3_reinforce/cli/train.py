@@ -1,6 +1,7 @@
 """``python -m sb3_reinforce train``"""
 
 import argparse
+import functools
 import json
 import pathlib
 import time
@@ -158,7 +159,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     envs = [make_env(options.env) for _ in range(N_EVAL_ENVS)]
     limit = episode_limit(options.max_episode_steps, own_time_limit(envs[0].spec))
-    env = DummyVecEnv([lambda env=env: limit_episodes(Monitor(env), limit) for env in envs])
+    env = DummyVecEnv([functools.partial(limit_episodes, Monitor(env), limit) for env in envs])
     env.seed(options.seed + EVAL_SEED_OFFSET)
     threshold = environment_reward_threshold(env)
     counter = CutOffCounter()

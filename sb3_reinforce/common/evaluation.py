@@ -19,7 +19,8 @@ MAX_EPISODE_STEPS_HELP = (
 CUT_OFF_ADVICE = (
     "The score of an episode that was cut off depends on the limit. Give the environment a time limit of its own, with "
     "gymnasium.wrappers.TimeLimit, gymnasium.register(..., max_episode_steps=...) or gymnasium.make(..., "
-    "max_episode_steps=...). If its episodes are that long, raise max_episode_steps (--max-episode-steps)."
+    "max_episode_steps=...), which is env_kwargs in a file of hyperparameters. If its episodes are that long, raise "
+    "max_episode_steps (--max-episode-steps)."
 )
 _CUT_OFF = "EpisodeLimit.cut_off"  # in info; named as SB3 names TimeLimit.truncated
 

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Callable
 
+from sb3_reinforce.common.evaluation import MAX_EPISODE_STEPS_HELP
 from sb3_reinforce.compare.comparison import Comparison, compare
 
 N_NAMED = 10
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int
     parser.add_argument("--timesteps", type=positive, help="of every run (default: those of its hyperparameters)")
     parser.add_argument("--eval-freq", type=positive, help="timesteps between evaluations (default: 20 in the shortest run)")
     parser.add_argument("--n-eval-episodes", type=positive, default=10, help="episodes of an evaluation (default: 10)")
+    parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
     parser.add_argument("--hyperparams", type=pathlib.Path, metavar="YAML", help="algorithms: environments: hyperparameters")
     parser.add_argument("--folder", type=pathlib.Path, help="default: a folder under logs/ for each plan")
     parser.add_argument("--backend", default="loky", help="loky, ray or dask (default: loky)")
@@ -43,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
         timesteps=options.timesteps,
         eval_freq=options.eval_freq,
         n_eval_episodes=options.n_eval_episodes,
+        max_episode_steps=options.max_episode_steps,
         hyperparams=options.hyperparams,
         folder=options.folder,
         backend=options.backend,

@@ -42,6 +42,7 @@ def compare(
     timesteps: int | None = None,
     eval_freq: int | None = None,
     n_eval_episodes: int = 10,
+    max_episode_steps: int | None = None,
     hyperparams: str | pathlib.Path | Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
     folder: str | pathlib.Path | None = None,
     backend: str = "loky",
@@ -70,6 +71,9 @@ def compare(
     :param eval_freq: Environment steps between two evaluations. Default: 20 evaluations in the smallest budget of an
         environment's runs.
     :param n_eval_episodes: Episodes of an evaluation.
+    :param max_episode_steps: Timesteps after which an episode of an evaluation is cut off, so that an evaluation ends whatever
+        the policy does. Default: 2,000, or an environment's own time limit if that is longer. What was cut off is in the
+        results as ``n_cut_off``, and in the report. Training goes by the algorithm's own limits.
     :param hyperparams: A YAML file, or what it would hold: algorithms, under each environments, under each hyperparameters
         as the RL Zoo's files have them. They take the place of those that come with the RL Zoo and with this package.
     :param folder: Where to put everything. Default: a folder under ``logs`` with a name of its own for each plan.
@@ -91,7 +95,9 @@ def compare(
         from sb3_reinforce.compare.report import write_report
     except ImportError as error:
         raise ImportError(f'A comparison needs more packages ({error}): pip install "sb3-reinforce[compare]"') from error
-    plan = planning.make_plan(algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, hyperparams, device)
+    plan = planning.make_plan(
+        algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, max_episode_steps, hyperparams, device
+    )
     folder = pathlib.Path("logs") / f"comparison_{plan.fingerprint()}" if folder is None else pathlib.Path(folder)
     to_do = [run for run in plan.runs if not storage.is_finished(folder, run.name)]
     refused = _refused(to_do)
@@ -99,6 +105,7 @@ def compare(
         raise ValueError("; ".join(dict.fromkeys(map(str, refused.values()))))
     storage.open_folder(folder, plan)
     _mention_unequal_budgets(plan)
+    _mention_what_was_there(plan, to_do, folder)
     ready = [run for run in to_do if run.name not in refused]
     with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
         outcomes = itertools.chain(_failed(refused), execute_all(ready))
@@ -106,6 +113,7 @@ def compare(
     results = storage.read_results(folder)
     storage.write_table(folder / "results.csv", results)
     storage.write_table(folder / "times.csv", storage.read_times(folder))
+    _mention_what_was_cut_off(results)
     thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
     report = write_report(folder, results, thresholds, _details(plan, failures))
     return Comparison(folder, results, failures, report)
@@ -120,6 +128,27 @@ def _mention_unequal_budgets(plan: "Plan") -> None:
     if unequal:
         advice = "Who trains longer has an advantage; timesteps (--timesteps) gives all the same."
         print(f"Not the same number of timesteps: {'; '.join(unequal)}. {advice}", file=sys.stderr)
+
+
+def _mention_what_was_there(plan: "Plan", to_do: "list[Run]", folder: pathlib.Path) -> None:
+    from sb3_reinforce.compare.results import when_finished
+
+    names = {run.name for run in plan.runs} - {run.name for run in to_do}
+    if names:
+        times = sorted(when_finished(folder, name) for name in names)
+        first, last = (f"{time:%Y-%m-%d %H:%M}" for time in (times[0], times[-1]))
+        when = f"on {first}" if first == last else f"from {first} to {last}"
+        n_runs = f"{len(names)} of {len(plan.runs)} runs"
+        print(f"Taken from '{folder}', and not run again: {n_runs}, which finished {when}.", file=sys.stderr)
+
+
+def _mention_what_was_cut_off(results: "pd.DataFrame") -> None:
+    n_cut_off, n_episodes = int(results["n_cut_off"].sum()), int(results["n_episodes"].sum())
+    if n_cut_off:
+        print(
+            f"{n_cut_off:,} of {n_episodes:,} episodes of evaluations did not end and were cut off; see the report.",
+            file=sys.stderr,
+        )
 
 
 def _refused(runs: "list[Run]") -> "dict[RunName, ValueError]":

@@ -15,6 +15,7 @@ import joblib
 from joblib._parallel_backends import FallbackToBackend, LokyBackend
 from joblib.executor import get_memmapping_executor
 
+from sb3_reinforce.common.constraints import Interval, OneOf, Test, check_arguments
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.compare.run import Outcome, execute
 
@@ -95,10 +96,13 @@ def backend(name: str, n_jobs: int, address: str | None) -> Iterator[None]:
         Dask's workers have several threads.
     :raises ImportError: If Ray or Dask is not installed.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, but got '{name}'.")
-    if n_jobs < 1 and n_jobs != -1:
-        raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, but got {n_jobs}.")
+    check_arguments(
+        {
+            "backend": [OneOf(list(BACKENDS))],
+            "n_jobs": [Interval(1, integer=True), Test("-1 for all cores", lambda n: n == -1)],
+        },
+        {"backend": name, "n_jobs": n_jobs},
+    )
     with BACKENDS[name](n_jobs, address):
         yield
 

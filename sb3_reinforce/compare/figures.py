@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sb3_reinforce.compare.statistics import ALL_ENVIRONMENTS, Section
+from sb3_reinforce.compare.section import ALL_ENVIRONMENTS, Section
+from sb3_reinforce.compare.text import number
 
 try:
     import matplotlib
@@ -67,15 +68,6 @@ def algorithm_styles(algos: list[str]) -> dict[str, Style]:
         )
         for i, algo in enumerate(algos)
     }
-
-
-def number(value: float) -> str:
-    """
-    :param value: A score, a share or a probability.
-    :return: It with three to four significant digits and no exponent.
-    """
-    n_decimals = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{n_decimals}f}"
 
 
 def render(figure: Figure, file_format: str) -> bytes:

@@ -1,31 +1,33 @@
 """What a comparison runs: every algorithm on every environment with every seed, each with its hyperparameters."""
 
 import contextlib
-import copy
-import difflib
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.resources
 import json
 import pathlib
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import yaml
 from gymnasium.envs.registration import EnvSpec
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
-from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_reinforce.common.constraints import NONE, Interval, Table, Test, check_arguments
+from sb3_reinforce.common.evaluation import episode_limit, own_time_limit
+from sb3_reinforce.compare.hyperparameters import (
+    Hyperparameters,
+    HyperparameterTable,
+    check_known,
+    hyperparameters_of,
+    read_hyperparameters,
+)
+from sb3_reinforce.compare.source_code import code_of_environment, code_of_hyperparameters, fingerprints, registration
 from sb3_reinforce.version import __version__
-from sb3_reinforce.zoo import ALGORITHMS, register
-
-register()
 
 # What the numbers of a run depend on, beside its plan
 PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "torch", "numpy")
@@ -33,10 +35,6 @@ PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "torch",
 ENVIRONMENT_PACKAGES = ("ale-py", "box2d", "box2d-py", "mujoco", "opencv-python", "opencv-python-headless", "pygame")
 # An environment is evaluated this often, by default, within its smallest budget
 N_EVALUATIONS = 20
-
-Hyperparameters = dict[str, Any]
-# By algorithm, then by environment ("default" and "atari" stand for many)
-HyperparameterTable = Mapping[str, Mapping[str, Hyperparameters]]
 
 
 class RunName(NamedTuple):
@@ -68,6 +66,8 @@ class Run:
     """As the RL Zoo's YAML files have them, ``n_timesteps`` included."""
     eval_freq: int
     n_eval_episodes: int
+    max_episode_steps: int
+    """Timesteps after which an episode of an evaluation is cut off."""
     device: str
 
     @property
@@ -86,6 +86,8 @@ class Plan:
     """All runs of a comparison, in the order in which they are started."""
 
     runs: list[Run]
+    code: dict[str, str]
+    """A fingerprint of the source of each module that the runs depend on, but for packages of known version."""
 
     def as_dict(self) -> dict[str, Any]:
         """
@@ -100,8 +102,11 @@ class Plan:
             "seeds": list(dict.fromkeys(run.name.seed for run in self.runs)),
             "eval_freq": {run.name.env: run.eval_freq for run in self.runs},
             "n_eval_episodes": self.runs[0].n_eval_episodes,
+            "max_episode_steps": {run.name.env: run.max_episode_steps for run in self.runs},
             "device": self.runs[0].device,
             "hyperparameters": hyperparameters,
+            "registered": {run.name.env: registration(run.spec) for run in self.runs},
+            "code": self.code,
             "versions": {**versions(), **installed(ENVIRONMENT_PACKAGES)},
         }
 
@@ -149,6 +154,7 @@ def make_plan(
     timesteps: int | None,
     eval_freq: int | None,
     n_eval_episodes: int,
+    max_episode_steps: int | None,
     hyperparams: str | pathlib.Path | HyperparameterTable | None,
     device: str,
 ) -> Plan:
@@ -161,7 +167,8 @@ def make_plan(
     :param timesteps: Environment steps of every run. None: ``n_timesteps`` of its hyperparameters.
     :param eval_freq: Environment steps between two evaluations. None: the smallest budget of an environment's runs / 20.
     :param n_eval_episodes: Episodes of an evaluation.
-    :param hyperparams: A YAML file, or what it would hold; see :func:`read_hyperparameters`.
+    :param max_episode_steps: Timesteps after which an episode of an evaluation is cut off. None: see ``episode_limit``.
+    :param hyperparams: A YAML file, or what it would hold; see ``read_hyperparameters``.
     :param device: Where to train.
     :return: The plan.
     :raises ValueError: If there is nothing to compare, or something named is not known or out of its range.
@@ -169,44 +176,66 @@ def make_plan(
     for name, value in (("algos", algos), ("envs", envs)):
         if isinstance(value, str) or not value:
             raise ValueError(f"{name} must be a list of at least one name, but got {value!r}.")
-    for name, number in (("timesteps", timesteps), ("eval_freq", eval_freq), ("n_eval_episodes", n_eval_episodes)):
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, but got {number}.")
+    numbers = {"seeds": seeds, "timesteps": timesteps, "eval_freq": eval_freq, "n_eval_episodes": n_eval_episodes}
+    check_arguments(_NUMBERS, {**numbers, "max_episode_steps": max_episode_steps})
     for algo in algos:
-        _check_known("algorithm", algo, ALGOS)
-    specs = [find_environment(env) for env in envs]
+        check_known("algorithm", algo, ALGOS)
+    specs = {spec.id: spec for spec in map(find_environment, envs)}
     own = read_hyperparameters(hyperparams)
     runs = []
-    for spec in {spec.id: spec for spec in specs}.values():
-        settings = {algo: _hyperparameters_of(algo, spec.id, own, timesteps) for algo in algos}
-        smallest = min(int(setting["n_timesteps"]) for setting in settings.values())
-        freq = max(1, smallest // N_EVALUATIONS) if eval_freq is None else eval_freq
-        if freq > smallest:
-            raise ValueError(f"eval_freq is {freq}, but there are runs of {spec.id} that have only {smallest} timesteps.")
+    for env, spec in specs.items():
+        settings = {algo: hyperparameters_of(algo, env, own, timesteps) for algo in algos}
+        freq = _evaluation_frequency(env, settings, eval_freq)
+        limit = episode_limit(max_episode_steps, _longest_time_limit(spec, settings))
         for algo, setting in settings.items():
-            for seed in _check_seeds(seeds):
-                runs.append(Run(RunName(algo, spec.id, seed), spec, ALGOS[algo], setting, freq, n_eval_episodes, device))
+            for seed in _each_seed(seeds):
+                run = RunName(algo, env, seed)
+                runs.append(Run(run, spec, ALGOS[algo], setting, freq, n_eval_episodes, limit, device))
     # By seeds first, so that the time left can be told early, and what is there when it is stopped is balanced
     runs.sort(key=lambda run: run.name.seed)
-    return Plan(runs)
+    return Plan(runs, _code_of(runs))
 
 
-def _check_known(what: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        guesses = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {guesses[0]}?" if guesses else f"there are {', '.join(sorted(known))}."
-        raise ValueError(f"There is no {what} '{name}': {hint}")
+def _are_seeds(value: Any) -> bool:
+    seed = Interval(0, 2**32 - 1, integer=True)
+    return isinstance(value, Sequence) and len(value) > 0 and all(map(seed.allows, value))
 
 
-def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
-    """The seeds, each once."""
-    if isinstance(seeds, int):
-        if seeds < 1:
-            raise ValueError(f"seeds must be at least 1, but got {seeds}.")
-        return list(range(1, seeds + 1))
-    if not seeds or any(not 0 <= seed < 2**32 for seed in seeds):
-        raise ValueError(f"seeds must be whole numbers from 0 to 2**32 - 1, and at least one, but got {list(seeds)}.")
-    return list(dict.fromkeys(int(seed) for seed in seeds))
+_NUMBERS: Table = {
+    "seeds": [Interval(1, integer=True), Test("a list of integers from 0 to 2**32 - 1", _are_seeds)],
+    "timesteps": [NONE, Interval(1)],
+    "eval_freq": [NONE, Interval(1, integer=True)],
+    "n_eval_episodes": [Interval(1, integer=True)],
+    "max_episode_steps": [NONE, Interval(1, integer=True)],
+}
+
+
+def _each_seed(seeds: int | Sequence[int]) -> list[int]:
+    return list(dict.fromkeys(map(int, seeds))) if isinstance(seeds, Sequence) else list(range(1, seeds + 1))
+
+
+def _evaluation_frequency(env: str, settings: dict[str, Hyperparameters], eval_freq: int | None) -> int:
+    smallest = min(int(setting["n_timesteps"]) for setting in settings.values())
+    if eval_freq is None:
+        return max(1, smallest // N_EVALUATIONS)
+    if eval_freq > smallest:
+        raise ValueError(f"eval_freq is {eval_freq}, but there are runs of {env} that have only {smallest} timesteps.")
+    return eval_freq
+
+
+def _longest_time_limit(spec: EnvSpec, settings: dict[str, Hyperparameters]) -> int:
+    """The environment's own, as it was registered or as the hyperparameters of an algorithm have it made."""
+    made = [(setting.get("env_kwargs") or {}).get("max_episode_steps") for setting in settings.values()]
+    return max(limit or 0 for limit in (own_time_limit(spec), *made))
+
+
+def _code_of(runs: Iterable[Run]) -> dict[str, str]:
+    once = {run.name[:2]: run for run in runs}.values()
+    return fingerprints(
+        code
+        for run in once
+        for code in (*code_of_environment(run.spec), *code_of_hyperparameters(run.hyperparameters), run.algorithm)
+    )
 
 
 def find_environment(env: str) -> EnvSpec:
@@ -226,106 +255,3 @@ def find_environment(env: str) -> EnvSpec:
         return gym.spec(env_id)
     except gym.error.Error as error:
         raise ValueError(f"There is no environment '{env}': {error}") from error
-
-
-def read_hyperparameters(source: str | pathlib.Path | HyperparameterTable | None) -> HyperparameterTable:
-    """
-    The user's own hyperparameters: a mapping of algorithms, each a mapping of environments ("default" and "atari"
-    stand for those not named), each a mapping of hyperparameters as the RL Zoo's files have them::
-
-        ppo:
-          CartPole-v1:
-            policy: MlpPolicy
-            n_timesteps: 100000
-            n_envs: 8
-            learning_rate: lin_0.001
-
-    They take the place of the RL Zoo's: those that are not written have the algorithm's own defaults.
-
-    :param source: A YAML file, or what it would hold. None for no hyperparameters of one's own.
-    :return: The mapping.
-    :raises ValueError: If it has another shape, or an algorithm or environment in it is not known.
-    :raises OSError: If the file can't be read.
-    """
-    if source is None:
-        return {}
-    if isinstance(source, (str, pathlib.Path)):
-        try:
-            table, name = yaml.safe_load(pathlib.Path(source).read_text()), f"'{source}'"
-        except yaml.YAMLError as error:
-            raise ValueError(f"'{source}' is not a YAML file: {error}") from error
-    else:
-        table, name = source, "hyperparams"
-    if not isinstance(table, Mapping):
-        raise ValueError(f"{name} must map algorithms to environments to hyperparameters, but it is {table!r}.")
-    for algo, entries in table.items():
-        _check_known(f"algorithm in {name}", algo, ALGOS)
-        if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
-            raise ValueError(f"{name} must map {algo} to environments to hyperparameters, but maps it to {entries!r}.")
-        for env in entries:
-            _check_known(f"environment under {algo} in {name}", env, ["default", "atari", *gym.registry])
-        _check_plain(entries, f"{algo} in {name}")
-    return table
-
-
-def _check_plain(entries: Mapping[str, Any], name: str) -> None:
-    try:
-        json.dumps(entries)
-    except TypeError as error:
-        raise ValueError(
-            f"The hyperparameters of {name} must be numbers, strings, lists and dicts ({error}). Write anything else as a "
-            'string of Python, as in the RL Zoo: policy_kwargs: "dict(activation_fn=nn.ReLU)".'
-        ) from error
-    texts = list(_numbers_as_text(entries, ""))
-    if texts:
-        raise ValueError(
-            f"The hyperparameters of {name} have a text where a number is meant: {'; '.join(texts)}. YAML takes 1e-3 for a "
-            "text: write 1.0e-3, or !!float 1e-3. A number has no quotation marks."
-        )
-
-
-def _numbers_as_text(value: Any, where: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key != "env_kwargs":  # an environment may well be given such a text
-                yield from _numbers_as_text(inner, f"{where}{key}: ")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _numbers_as_text(inner, where)
-    elif isinstance(value, str) and _is_number(value):
-        yield f"{where}'{value}'"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps: int | None) -> Hyperparameters:
-    """The user's own, or those that the algorithm comes with; with ``n_timesteps`` as it is to be."""
-    names = [env, *(["atari"] if ExperimentManager.is_atari(env) else []), "default"]
-    entries = [table[name] for table in (own.get(algo, {}), _packaged(algo)) for name in names if name in table]
-    if not entries:
-        raise ValueError(
-            f"The RL Zoo has no hyperparameters of {algo} for {env}. Write some in a YAML file, and name it as hyperparams "
-            f"(--hyperparams): {algo}: {{{env}: {{policy: MlpPolicy, n_timesteps: 100000}}}}"
-        )
-    entry = copy.deepcopy(dict(entries[0]))
-    if timesteps is not None:
-        entry["n_timesteps"] = timesteps
-    n_timesteps = entry.get("n_timesteps")
-    if not isinstance(n_timesteps, (int, float)) or n_timesteps < 1:
-        raise ValueError(
-            f"The hyperparameters of {algo} for {env} must say n_timesteps, a number of at least 1, but it is {n_timesteps}. "
-            "Or give timesteps (--timesteps) for all."
-        )
-    return entry
-
-
-def _packaged(algo: str) -> Mapping[str, Hyperparameters]:
-    package = "sb3_reinforce.zoo" if algo in ALGORITHMS else "rl_zoo3"
-    file = importlib.resources.files(package) / "hyperparams" / f"{algo}.yml"
-    return yaml.safe_load(file.read_text()) if file.is_file() else {}

@@ -8,6 +8,7 @@ The folder of a comparison. Each finished run is in it whole or not at all, so t
     times.csv                               how long each run took
 """
 
+import datetime
 import json
 import pathlib
 import shutil
@@ -21,7 +22,7 @@ from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.compare.plan import Plan, RunName
 from sb3_reinforce.compare.run import Outcome
 
-COLUMNS = ["algo", "env", "seed", "timesteps", "mean_reward", "std_reward", "mean_ep_length", "n_episodes"]
+COLUMNS = ["algo", "env", "seed", "timesteps", "mean_reward", "std_reward", "mean_ep_length", "n_episodes", "n_cut_off"]
 # Runs are put together here, on the disk where they are to be
 _UNFINISHED = ".unfinished"
 _FAILURES = "failures"
@@ -40,8 +41,9 @@ def open_folder(folder: pathlib.Path, plan: Plan) -> None:
     new = plan.as_dict()
     if path.exists():
         old = json.loads(path.read_text())
-        # A package that was not installed then, or is not now, has made no difference
-        old["versions"], new["versions"] = {**new["versions"], **old["versions"]}, {**old["versions"], **new["versions"]}
+        for key in ("versions", "code"):  # a package that was not installed then, or is not now, has made no difference
+            old_ones, new_ones = old.get(key, {}), new[key]
+            old[key], new[key] = {**new_ones, **old_ones}, {**old_ones, **new_ones}
         changes = list(_differences(old, json.loads(json.dumps(new)), ""))
         if changes:
             raise ValueError(
@@ -59,6 +61,8 @@ def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
+    elif old != new and name.startswith("code "):
+        yield f"the source of {name.removeprefix('code ')} has changed since"
     elif old != new:
         yield f"{name} was {old} there, and is {new} now"
 
@@ -75,10 +79,11 @@ def keep(folder: pathlib.Path, outcome: Outcome) -> None:
     if outcome.files is None:
         write_atomically(folder / _FAILURES / f"{outcome.name.folder.replace('/', '-')}.txt", outcome.error.encode())
         return
-    seconds = json.dumps({"seconds": round(outcome.seconds, 3)}).encode()
+    finished = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    note = {"seconds": round(outcome.seconds, 3), "finished": finished, "n_cut_off": list(outcome.n_cut_off)}
     unfinished = folder / _UNFINISHED / final.name
     try:
-        for name, content in {**outcome.files, "run.json": seconds}.items():
+        for name, content in {**outcome.files, "run.json": json.dumps(note).encode()}.items():
             write_atomically(unfinished / name, content)
         final.parent.mkdir(exist_ok=True)
         unfinished.rename(final)
@@ -95,11 +100,26 @@ def is_finished(folder: pathlib.Path, name: RunName) -> bool:
     return (folder / name.folder).exists()
 
 
+def when_finished(folder: pathlib.Path, name: RunName) -> datetime.datetime:
+    """
+    :param folder: The comparison's folder.
+    :param name: A run that is there.
+    :return: When it had finished.
+    """
+    return datetime.datetime.fromisoformat(_note(folder, name)["finished"])
+
+
+def _note(folder: pathlib.Path, name: RunName) -> dict[str, Any]:
+    """What is written down of a run beside what the RL Zoo would."""
+    return json.loads((folder / name.folder / "run.json").read_text())
+
+
 def read_results(folder: pathlib.Path) -> pd.DataFrame:
     """
     :param folder: The comparison's folder.
     :return: One row for each evaluation of the runs that have finished, sorted by its first columns: ``algo, env, seed,
-        timesteps, mean_reward, std_reward`` (over the evaluation's episodes), ``mean_ep_length, n_episodes``.
+        timesteps, mean_reward, std_reward`` (over the evaluation's episodes), ``mean_ep_length, n_episodes, n_cut_off`` (how
+        many of these were cut off because they did not end).
     """
     tables = []
     for name in _finished_runs(folder):
@@ -110,8 +130,10 @@ def read_results(folder: pathlib.Path) -> pd.DataFrame:
                 "mean_reward": rewards.mean(axis=1),
                 "std_reward": rewards.std(axis=1),
                 "mean_ep_length": lengths.mean(axis=1),
+                "n_episodes": rewards.shape[1],
+                "n_cut_off": _note(folder, name)["n_cut_off"],
             }
-        tables.append(pd.DataFrame({**name._asdict(), **columns, "n_episodes": rewards.shape[1]})[COLUMNS])
+        tables.append(pd.DataFrame({**name._asdict(), **columns})[COLUMNS])
     table = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
     return table.sort_values(COLUMNS[:4], ignore_index=True)
 
@@ -121,9 +143,7 @@ def read_times(folder: pathlib.Path) -> pd.DataFrame:
     :param folder: The comparison's folder.
     :return: One row for each run that has finished: ``algo, env, seed, seconds``, its wall-clock time with evaluations.
     """
-    rows = [
-        {**name._asdict(), **json.loads((folder / name.folder / "run.json").read_text())} for name in _finished_runs(folder)
-    ]
+    rows = [{**name._asdict(), **_note(folder, name)} for name in _finished_runs(folder)]
     return pd.DataFrame(rows, columns=["algo", "env", "seed", "seconds"])
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,14 @@ import numpy as np
 import torch as th
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import threadpool_limits
 
+from sb3_reinforce.common.evaluation import CutOffCounter, limit_episodes
 from sb3_reinforce.compare.plan import Run, RunName
-from sb3_reinforce.zoo.experiment_manager import ExperimentManager
+from sb3_reinforce.zoo.experiment_manager import ExperimentManager, in_order
 
 # An evaluation plays this many episodes at a time
 MAX_EVAL_ENVS = 10
@@ -41,6 +43,8 @@ class Outcome:
     """Wall-clock time, evaluations included."""
     files: dict[str, bytes] | None = None
     """By their path within the run's folder; None if the run has failed."""
+    n_cut_off: Sequence[int] = ()
+    """For each evaluation, how many of its episodes were cut off because they did not end."""
     error: str = ""
     """The traceback, if it has failed."""
 
@@ -55,10 +59,10 @@ def execute(run: Run) -> Outcome:
     start = time.perf_counter()
     try:
         with _ONE_AT_A_TIME, _one_thread(), _quiet(), _temporary_folder() as folder:
-            files = _train(run, folder)
+            files, n_cut_off = _train(run, folder)
     except (Exception, SystemExit):  # whatever it is that an environment does, the other runs go on
         return Outcome(run.name, error=traceback.format_exc())
-    return Outcome(run.name, time.perf_counter() - start, files)
+    return Outcome(run.name, time.perf_counter() - start, files, n_cut_off)
 
 
 def check(run: Run) -> None:
@@ -82,7 +86,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="sb3_reinforce_", ignore_cleanup_errors=True)
 
 
-def _train(run: Run, folder: str) -> dict[str, bytes]:
+def _train(run: Run, folder: str) -> tuple[dict[str, bytes], list[int]]:
     gym.registry[run.name.env] = run.spec  # a worker of a cluster may have an older one
     ALGOS[run.name.algo] = run.algorithm
     set_random_seed(run.name.seed)
@@ -96,7 +100,7 @@ def _train(run: Run, folder: str) -> dict[str, bytes]:
     path = pathlib.Path(experiment.save_path)
     files = {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
     del files[f"{experiment.env_name}/command.txt"]  # that of the worker
-    return files
+    return files, experiment.evaluations.n_cut_off
 
 
 class Experiment(ExperimentManager):
@@ -144,14 +148,23 @@ class Experiment(ExperimentManager):
         for env in self.envs:
             env.close()
 
-    def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        As the RL Zoo's.
+        As the RL Zoo's, with a limit of timesteps for the episodes of evaluations.
 
+        :param n_envs: How many.
+        :param eval_env: Whether they are for evaluation.
+        :param no_log: Whether Monitor writes no file.
         :return: The environments.
         """
-        self.envs.append(super().create_envs(*args, **kwargs))
+        wrapper = in_order(self._limit_episodes, self.env_wrapper) if eval_env else self.env_wrapper
+        with self.temporarily(env_wrapper=wrapper):
+            self.envs.append(super().create_envs(n_envs, eval_env, no_log))
         return self.envs[-1]
+
+    def _limit_episodes(self, env: gym.Env) -> gym.Env:
+        assert isinstance(env, Monitor)  # SB3's make_vec_env puts it around the environment, and wrappers around it
+        return limit_episodes(env, self.run.max_episode_steps)
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """
@@ -163,17 +176,16 @@ class Experiment(ExperimentManager):
         """Evaluate at the run's timesteps, on environments that have a seed of their own."""
         eval_env = self.create_envs(self.n_eval_envs, eval_env=True)
         eval_env.seed(self._seed(1))
-        self.callbacks.append(
-            EvalCallbackAtTimesteps(
-                eval_env,
-                self.run.evaluation_timesteps,
-                n_eval_episodes=self.n_eval_episodes,
-                log_path=self.save_path,
-                best_model_save_path=self.save_path,
-                deterministic=self.deterministic_eval,
-                verbose=0,
-            )
+        self.evaluations = EvalCallbackAtTimesteps(
+            eval_env,
+            self.run.evaluation_timesteps,
+            n_eval_episodes=self.n_eval_episodes,
+            log_path=self.save_path,
+            best_model_save_path=self.save_path,
+            deterministic=self.deterministic_eval,
+            verbose=0,
         )
+        self.callbacks.append(self.evaluations)
 
 
 class EvalCallbackAtTimesteps(EvalCallback):
@@ -191,6 +203,9 @@ class EvalCallbackAtTimesteps(EvalCallback):
 
     def __init__(self, eval_env: VecEnv, timesteps: Iterable[int], **kwargs: Any) -> None:
         super().__init__(eval_env, eval_freq=1, **kwargs)
+        self.n_cut_off: list[int] = []
+        """For each evaluation so far, how many of its episodes were cut off because they did not end."""
+        self._counter = CutOffCounter()
         self._to_come = deque(timesteps)
 
     def _on_step(self) -> bool:
@@ -203,7 +218,14 @@ class EvalCallbackAtTimesteps(EvalCallback):
     def _evaluate_up_to(self, timesteps: float) -> None:
         while self._to_come and self._to_come[0] <= timesteps:
             self.num_timesteps = self._to_come.popleft()
+            self._counter = CutOffCounter()
             super()._on_step()
+            self.n_cut_off.append(self._counter.n_cut_off)
+
+    def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+        """What EvalCallback hands to ``evaluate_policy`` as its callback."""
+        super()._log_success_callback(locals_, globals_)
+        self._counter(locals_, globals_)
 
 
 @contextlib.contextmanager

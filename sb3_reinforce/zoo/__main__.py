@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sb3_reinforce.zoo import import_rl_zoo3, register
+from sb3_reinforce.zoo.hyperparameters import HyperparameterError
 
 # Where each command is: rl_zoo3 has some as functions of the same name, and some as scripts
 FUNCTIONS = {
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run a command of the RL Zoo.
 
     :param argv: The command and its arguments; by default those of the process.
-    :return: Exit status: 0, or 2 for a command that there is not, or one that needs what is not installed.
+    :return: Exit status: 0, or 2 for a command that there is not, one that needs what is not installed, or
+        hyperparameters that are refused.
     """
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
@@ -52,16 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if module is None:
-        _mend_huggingface_sb3()
-        runpy.run_module(SCRIPTS[name], run_name="__main__")
-    else:
-        getattr(module, name)()
+    try:
+        if module is None:
+            _provide_generate_metadata()
+            runpy.run_module(SCRIPTS[name], run_name="__main__")
+        else:
+            getattr(module, name)()
+    except HyperparameterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
-def _mend_huggingface_sb3() -> None:
-    """Give rl_zoo3 2.9.2 the function that huggingface_sb3 3.2 has given a private name, and another type."""
+def _provide_generate_metadata() -> None:
+    """rl_zoo3 2.9.2 imports this function of huggingface_sb3, which has made it private, and of another type, in 3.2."""
     hub: Any = importlib.import_module("huggingface_sb3.push_to_hub")
     if not hasattr(hub, "generate_metadata"):
         hub.generate_metadata = lambda *args: hub._generate_metadata(*args).to_dict()

@@ -1,10 +1,13 @@
 """What the RL Zoo has to do for our algorithms beyond what it does for its own."""
 
+import contextlib
 import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium as gym
 import optuna
-from rl_zoo3 import exp_manager, linear_schedule
+from rl_zoo3 import ALGOS, exp_manager, linear_schedule
 from rl_zoo3.utils import get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -13,6 +16,13 @@ from stable_baselines3.common.vec_env import VecEnv
 import sb3_reinforce
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.zoo import ALGORITHMS
+from sb3_reinforce.zoo.hyperparameters import (
+    HyperparameterError,
+    check_entry,
+    check_hyperparameters,
+    check_policy_kwargs,
+    read_yaml,
+)
 
 HYPERPARAMS = pathlib.Path(__file__).parent / "hyperparams"
 
@@ -43,6 +53,23 @@ def read_epsilon(text: str) -> Any:
     return linear_schedule(text.removeprefix("lin_")) if text.startswith("lin_") else evaluate(text)
 
 
+Wrapper = Callable[[gym.Env], gym.Env]
+
+
+def in_order(*wrappers: Wrapper | None) -> Wrapper:
+    """
+    :param wrappers: Wrappers of environments, from the inside to the outside. None for one that there is not.
+    :return: All of them as one.
+    """
+
+    def wrap(env: gym.Env) -> gym.Env:
+        for wrapper in wrappers:
+            env = env if wrapper is None else wrapper(env)
+        return env
+
+    return wrap
+
+
 class ExperimentManager(exp_manager.ExperimentManager):
     """
     rl_zoo3's, which finds the hyperparameters of our algorithms without ``--conf-file``, and reads what they may say.
@@ -58,14 +85,32 @@ class ExperimentManager(exp_manager.ExperimentManager):
         if self.algo in ALGORITHMS and kwargs.get("config") is None:
             self.config = str(HYPERPARAMS / f"{self.algo}.yml")
 
+    def read_hyperparameters(self) -> Any:
+        """
+        As the RL Zoo's.
+
+        :return: The hyperparameters: to be used up, and to be saved.
+        :raises HyperparameterError: If the file can't be read, or has none for the environment.
+        """
+        try:
+            if self.config.endswith((".yml", ".yaml")):
+                names = [self.env_name.gym_id, "atari" if self._is_atari else "default"]
+                check_entry(read_yaml(self.config), names, self.algo, self.config)
+            return super().read_hyperparameters()
+        except (OSError, ImportError) as error:
+            raise HyperparameterError(f"The hyperparameters '{self.config}' can't be read: {error}") from error
+
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        check_hyperparameters(hyperparams, ALGOS[self.algo], f"{self.algo} for {self.env_name.gym_id}")
         for key, read in (("policy_kwargs", evaluate), ("epsilon", read_epsilon)):
             if isinstance(hyperparams.get(key), str):
                 hyperparams[key] = read(hyperparams[key])
         self.train_env_wrapper = get_wrapper_class(hyperparams, "train_env_wrapper")
         hyperparams.pop("train_env_wrapper", None)
         self.train_env_kwargs = hyperparams.pop("train_env_kwargs", {})
-        return super()._preprocess_hyperparams(hyperparams)
+        preprocessed = super()._preprocess_hyperparams(hyperparams)
+        check_policy_kwargs(hyperparams.get("policy_kwargs") or {}, hyperparams["policy"], ALGOS[self.algo])
+        return preprocessed
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
@@ -78,14 +123,23 @@ class ExperimentManager(exp_manager.ExperimentManager):
         """
         if eval_env:
             return super().create_envs(n_envs, eval_env, no_log)
-        wrapper, train_wrapper, env_kwargs = self.env_wrapper, self.train_env_wrapper, self.env_kwargs
-        if train_wrapper is not None:
-            self.env_wrapper = lambda env: train_wrapper(env if wrapper is None else wrapper(env))
-        self.env_kwargs = {**env_kwargs, **self.train_env_kwargs}
-        try:
+        with self.temporarily(
+            env_wrapper=in_order(self.env_wrapper, self.train_env_wrapper),
+            env_kwargs={**self.env_kwargs, **self.train_env_kwargs},
+        ):
             return super().create_envs(n_envs, eval_env, no_log)
+
+    @contextlib.contextmanager
+    def temporarily(self, **attributes: Any) -> Iterator[None]:
+        """
+        :param attributes: Values that attributes of this object are to have within the context.
+        """
+        before = {name: getattr(self, name) for name in attributes}
+        vars(self).update(attributes)
+        try:
+            yield
         finally:
-            self.env_wrapper, self.env_kwargs = wrapper, env_kwargs
+            vars(self).update(before)
 
     def learn(self, model: BaseAlgorithm) -> None:
         """

@@ -10,7 +10,11 @@ import joblib
 import pandas as pd
 import pytest
 
+from sb3_reinforce.compare import intervals
 from sb3_reinforce.compare.execute import BACKENDS
+from sb3_reinforce.compare.report import write_report
+from tests.compare.pages import DETAILS, THRESHOLDS
+from tests.compare.tables import comparison
 
 # Workers import it, as they would a user's
 ODD_ENVS = """
@@ -65,3 +69,14 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr("sb3_reinforce.compare.report.write_report", write_report)
     return calls
+
+
+@pytest.fixture(scope="session")
+def written_report(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder of a report of three algorithms in two environments; not to be written to."""
+    folder = tmp_path_factory.mktemp("comparison")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "N_RESAMPLES", 50)
+        results = comparison(["good", "bad", "worst"], ["E-v0", "F-v0"])
+        assert write_report(folder, results, THRESHOLDS, DETAILS) == folder / "report.html"
+    return folder

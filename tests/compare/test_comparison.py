@@ -1,14 +1,19 @@
+import datetime
 import errno
+import importlib
+import json
 import pathlib
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from typing import Any, NoReturn
 
+import gymnasium as gym
 import pandas as pd
 import pytest
 import yaml
@@ -29,6 +34,24 @@ TINY: dict[str, Any] = {"timesteps": 200, "eval_freq": 100, "n_eval_episodes": 2
 def _in_a_folder_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, in_process: None) -> None:
     (tmp_path / "own.yml").write_text(yaml.dump(HYPERPARAMS))
     monkeypatch.chdir(tmp_path)
+
+
+ROOMS = """
+import fees
+import gymnasium as gym
+
+class Rooms(gym.Env):
+    observation_space, action_space = gym.spaces.Discrete(2), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 0, 10.0 - fees.FEE, True, False, {}
+
+gym.register("Rooms-v0", entry_point="rooms:Rooms")
+"""
 
 
 def arguments(*others: str, algos: list[str] = ALGOS, envs: list[str] = ENVS, n_jobs: int = 1) -> list[str]:
@@ -107,6 +130,60 @@ def test_the_same_command_goes_on_where_it_was_stopped(no_report: list[Any], mon
     assert [path for path in pathlib.Path("logs").iterdir()] == [folder]
     once = compare(["a2c"], ["CartPole-v1"], 3, folder="once", **TINY)
     assert (folder / "results.csv").read_bytes() == (once.folder / "results.csv").read_bytes()
+
+
+def test_what_is_taken_from_disk_is_said(no_report: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def said(seeds: int) -> str:
+        compare(["a2c"], ["CartPole-v1"], seeds, **TINY)
+        return capsys.readouterr().err
+
+    assert "Taken from" not in said(2)
+    now = f"{datetime.datetime.now():%Y-%m-%d %H:}"
+    (folder,) = pathlib.Path("logs").iterdir()
+    taken = rf"Taken from '{folder}', and not run again: 2 of 2 runs, which finished (on|from) "
+    assert re.search(taken + now, said(2))
+    shutil.rmtree(folder / "a2c" / "CartPole-v1_2")
+    note = json.loads((folder / "a2c" / "CartPole-v1_1" / "run.json").read_text())
+    (folder / "a2c" / "CartPole-v1_1" / "run.json").write_text(json.dumps({**note, "finished": "2024-02-03T04:05:06+00:00"}))
+    assert "and not run again: 1 of 2 runs, which finished on 2024-02-03 04:05.\n" in said(2)
+    assert re.search(r"2 of 2 runs, which finished from 2024-02-03 04:05 to 20\d\d-", said(2))
+
+
+def test_code_that_was_edited_is_run_again(
+    tmp_path: pathlib.Path, no_report: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(**where: str) -> list[float]:
+        for module in ("rooms", "fees"):
+            sys.modules.pop(module, None)
+        gym.registry.pop("Rooms-v0", None)
+        importlib.invalidate_caches()
+        results = compare(["reinforce"], ["rooms:Rooms-v0"], 1, **TINY, **where).results
+        return results["mean_reward"].tolist()
+
+    (tmp_path / "fees.py").write_text("FEE = 1.0")
+    (tmp_path / "rooms.py").write_text(ROOMS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert compared() == compared(folder="kept") == [9.0, 9.0]
+    (tmp_path / "fees.py").write_text("FEE = 2.0")
+    assert compared() == [8.0, 8.0]
+    assert len([*pathlib.Path("logs").iterdir()]) == 2
+    with pytest.raises(ValueError, match=r"'kept' holds a comparison with another plan: the source of fees has changed since"):
+        compared(folder="kept")
+    (tmp_path / "fees.py").write_text("FEE = 1.0")
+    capsys.readouterr()
+    assert compared() == [9.0, 9.0]
+    assert "1 of 1 runs, which finished on" in capsys.readouterr().err
+
+
+def test_episodes_that_were_cut_off_are_said(no_report: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    command = arguments("--seeds", "2", "--max-episode-steps", "3", "--folder", "out", algos=["a2c"], envs=["CartPole-v1"])
+    assert main(command) == 0
+    assert "8 of 8 episodes of evaluations did not end and were cut off; see the report.\n" in capsys.readouterr().err
+    results = pd.read_csv("out/results.csv")
+    assert results["n_cut_off"].tolist() == [2] * 4
+    assert results["mean_ep_length"].tolist() == [3.0] * 4
+    assert no_report[0][3]["max_episode_steps"] == {"CartPole-v1": 3}
 
 
 def test_killed_three_times_at_random(no_report: list[Any]) -> None:
@@ -202,7 +279,7 @@ def test_nothing_runs_if_nothing_can_be_set_up(capsys: pytest.CaptureFixture[str
     own = {"a2c": {"default": {"policy": "MlpPolicy", "learningrate": 0.1}}, "ddpg": {"default": {"policy": "MlpPolicy"}}}
     pathlib.Path("own.yml").write_text(yaml.dump(own))
     error = error_of(capsys, *arguments("--folder", "out", algos=list(own), envs=["CartPole-v1"]))
-    assert re.search("a2c can't be set up on .*'learningrate'; ddpg can't be set up on", error)
+    assert re.search("a2c can't be set up on .* no hyperparameter learningrate .*; ddpg can't be set up on", error)
     assert not pathlib.Path("out").exists()
 
 
@@ -246,12 +323,12 @@ sys.exit(main({arguments("--seeds", "1", "--folder", "out", algos=["a2c"], envs=
     [
         (["--algos", "pppo"], "There is no algorithm 'pppo': did you mean ppo?"),
         (["--envs", "CartPool-v1"], "There is no environment 'CartPool-v1'"),
-        (["--hyperparams", "wrong.yml"], "a2c can't be set up on CartPole-v1.*unexpected keyword argument 'learningrate'"),
+        (["--hyperparams", "wrong.yml"], "a2c can't be set up on CartPole-v1.*A2C has no hyperparameter learningrate"),
         (["--hyperparams", "none.yml"], "No such file or directory: 'none.yml'"),
         (["--timesteps", "0"], "--timesteps: must be a whole number of at least 1, but got '0'"),
         (["--seeds", "x"], "--seeds.*'x'"),
         (["--algos"], "--algos: expected at least one argument"),
-        (["--backend", "mpi"], "backend must be one of loky, ray, dask, but got 'mpi'"),
+        (["--backend", "mpi"], "backend must be one of 'loky', 'ray', 'dask', but got 'mpi'"),
     ],
 )
 def test_what_can_not_be_done_is_said_before_anything_runs(

@@ -226,9 +226,10 @@ def test_workers_that_can_not_be_had_at_all(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("mpi", -1, None), "backend must be one of loky, ray, dask, but got 'mpi'"),
-        (("loky", 0, None), "n_jobs must be at least 1, or -1 for all cores, but got 0"),
+        (("mpi", -1, None), "backend must be one of 'loky', 'ray', 'dask', but got 'mpi'"),
+        (("loky", 0, None), "n_jobs must be an integer of at least 1 or -1 for all cores, but got 0"),
         (("loky", -2, None), "n_jobs must be"),
+        (("loky", "2", None), "n_jobs must be .*, but got '2'. It is a text: leave out the quotation marks"),
         (("loky", 2, "tcp://host:1"), "loky works on this machine.*'tcp://host:1'. Use ray or dask"),
     ],
 )

@@ -9,10 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sb3_reinforce.compare import statistics
+from sb3_reinforce.compare import intervals
 from sb3_reinforce.compare.figures import (
     algorithm_styles,
-    number,
     plot_final_scores,
     plot_improvements,
     plot_learning_curves,
@@ -20,7 +19,9 @@ from sb3_reinforce.compare.figures import (
     plot_times,
     render,
 )
-from sb3_reinforce.compare.statistics import Section, compute_statistics
+from sb3_reinforce.compare.section import Section
+from sb3_reinforce.compare.statistics import compute_statistics
+from sb3_reinforce.compare.text import number
 from tests.compare.tables import comparison, evaluations
 
 PLOTS = (plot_learning_curves, plot_final_scores, plot_profiles, plot_improvements, plot_times)
@@ -28,7 +29,7 @@ PLOTS = (plot_learning_curves, plot_final_scores, plot_profiles, plot_improvemen
 
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "N_RESAMPLES", 50)
+    monkeypatch.setattr(intervals, "N_RESAMPLES", 50)
 
 
 def section(results: pd.DataFrame | None = None, threshold: float | None = 8.0) -> Section:
@@ -175,10 +176,3 @@ def test_pyplot_and_settings_are_left_alone() -> None:
         render(plot(shown, styles(shown)), "svg")
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == figures
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(-1234.56, "-1,234.6"), (475.0, "475.0"), (-85.123, "-85.12"), (0.4567, "0.457"), (0.0, "0.000")]
-)
-def test_number(value: float, text: str) -> None:
-    assert number(value) == text

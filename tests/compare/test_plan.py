@@ -1,17 +1,22 @@
+import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
-import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
-import yaml
 from rl_zoo3 import ALGOS
 from stable_baselines3 import A2C
 
-from sb3_reinforce.compare.plan import RunName, find_environment, installed, read_hyperparameters
-from tests.compare.tiny import HYPERPARAMS, plan
+from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
+from sb3_reinforce.compare.plan import RunName, find_environment, installed
+from tests.compare.tiny import plan
 
 
 def test_every_algorithm_on_every_environment_with_every_seed() -> None:
@@ -83,11 +88,20 @@ def test_the_last_evaluation_is_at_the_end(timesteps: int, expected: list[int]) 
             {"envs": ("no_such_module:CartPole-v1",)},
             "no environment 'no_such_module:CartPole-v1': the module 'no_such_module' can't be imported: .*No module named",
         ),
-        ({"seeds": 0}, "seeds must be at least 1, but got 0"),
-        ({"seeds": []}, "seeds must be whole numbers"),
-        ({"seeds": [1, -1]}, r"seeds must be whole numbers from 0 to .*\[1, -1\]"),
-        ({"timesteps": 0}, "timesteps must be at least 1, but got 0"),
-        ({"eval_freq": -5}, "eval_freq must be at least 1, but got -5"),
+        ({"seeds": 0}, "seeds must be an integer of at least 1 or a list of integers from 0 to .*, but got 0"),
+        ({"seeds": []}, r"seeds must be .*, but got \[\]"),
+        ({"seeds": [1, -1]}, r"seeds must be .* integers from 0 to .*, but got \[1, -1\]"),
+        ({"seeds": [2**32]}, "seeds must be .* integers from 0 to"),
+        ({"seeds": "5"}, "seeds must be .*, but got '5'. It is a text: leave out the quotation marks"),
+        ({"seeds": ["1", "2"]}, r"seeds must be .* integers from 0 to .*\['1', '2'\]"),
+        ({"timesteps": 0}, "timesteps must be None or a finite number of at least 1, but got 0"),
+        ({"timesteps": "1e5"}, "timesteps must be .*, but got '1e5'. It is a text: leave out the quotation marks"),
+        ({"eval_freq": -5}, "eval_freq must be None or an integer of at least 1, but got -5"),
+        ({"eval_freq": "20"}, "eval_freq must be .*, but got '20'. It is a text"),
+        ({"n_eval_episodes": 0}, "n_eval_episodes must be an integer of at least 1, but got 0"),
+        ({"n_eval_episodes": "10"}, "n_eval_episodes must be .*, but got '10'. It is a text"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be None or an integer of at least 1, but got 0"),
+        ({"max_episode_steps": "500"}, "max_episode_steps must be .*, but got '500'. It is a text"),
         ({"eval_freq": 201}, "eval_freq is 201, but there are runs of CartPole-v1 that have only 200 timesteps"),
         ({"timesteps": None}, "reinforce for CartPole-v1 must say n_timesteps.*None.*--timesteps"),
     ],
@@ -103,37 +117,6 @@ def test_an_algorithm_that_somebody_has_added_to_the_zoo(monkeypatch: pytest.Mon
         plan(("mine",))
     (run,) = plan(("mine",), hyperparams={"mine": {"CartPole-v1": {"policy": "MlpPolicy"}}}).runs
     assert run.hyperparameters["policy"] == "MlpPolicy"
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("pppo: {default: {}}", "no algorithm in '.*own.yml' 'pppo': did you mean ppo"),
-        ("ppo: {CartPool-v1: {}}", "no environment under ppo in '.*' 'CartPool-v1': did you mean CartPole-v1"),
-        ("ppo: {default: 3}", "must map ppo to environments to hyperparameters, but maps it to {'default': 3}"),
-        ("ppo", "must map algorithms to environments to hyperparameters, but it is 'ppo'"),
-        ("", "must map algorithms.*None"),
-        ("ppo: {", "is not a YAML file.*line 1"),
-        ("ppo: {default: {seen: 2020-01-01}}", "hyperparameters of ppo in .* must be numbers, strings, lists and dicts"),
-        (
-            "ppo: {default: {learning_rate: 1e-3, gamma: '.9', policy_kwargs: {optimizer_kwargs: {betas: [0.9, 1e2]}}}}",
-            "of ppo in '.*' have a text where a number is meant: default: learning_rate: '1e-3'; default: gamma: "
-            "'.9'; default: policy_kwargs: optimizer_kwargs: betas: '1e2'[.] .* write 1.0e-3, or !!float 1e-3",
-        ),
-    ],
-)
-def test_a_file_of_hyperparameters_that_is_wrong(tmp_path: pathlib.Path, text: str, says: str) -> None:
-    (tmp_path / "own.yml").write_text(text)
-    with pytest.raises(ValueError, match=re.compile(says, re.DOTALL)):
-        read_hyperparameters(tmp_path / "own.yml")
-
-
-def test_a_file_of_hyperparameters(tmp_path: pathlib.Path) -> None:
-    own = {**HYPERPARAMS, "ppo": {"default": {"learning_rate": "lin_1e-3", "env_kwargs": {"map_name": "4"}}}}
-    (tmp_path / "own.yml").write_text(yaml.dump(own))
-    assert read_hyperparameters(str(tmp_path / "own.yml")) == own
-    with pytest.raises(FileNotFoundError, match=r"other\.yml"):
-        read_hyperparameters("other.yml")
 
 
 def test_a_module_that_raises(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +137,7 @@ def test_an_environment_of_a_module_that_registers_it() -> None:
 def test_a_plan_is_told_by_all_that_its_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan().fingerprint() == plan().fingerprint()
     others = [plan(seeds=2), plan(("a2c",)), plan(envs=("FrozenLake-v1",)), plan(timesteps=300), plan(eval_freq=50)]
+    others += [plan(n_eval_episodes=3), plan(max_episode_steps=50)]
     others.append(plan(hyperparams={"reinforce": {"default": {"policy": "MlpPolicy"}}}))
     fingerprints = {other.fingerprint() for other in others}
     without = plan().fingerprint()
@@ -165,6 +149,85 @@ def test_a_plan_is_told_by_all_that_its_results_depend_on(monkeypatch: pytest.Mo
     monkeypatch.setattr(importlib.metadata, "version", lambda package: "0.1" if package == "mujoco" else version(package))
     assert plan().fingerprint() == without
     assert plan().as_dict()["versions"]["mujoco"] == "0.1"
+
+
+LAKE = """
+import gymnasium as gym
+from gymnasium.envs.toy_text import FrozenLakeEnv
+
+REWARD = 1.0
+
+class Lake(FrozenLakeEnv):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, REWARD * reward, *rest
+
+class Slow(gym.RewardWrapper):
+    def reward(self, reward):
+        return reward - 0.01
+
+gym.register("Lake-v0", entry_point="lake:Lake", max_episode_steps=100, kwargs={"map_name": "4x4"})
+"""
+OWN = {"reinforce": {"Lake-v0": {"policy": "LinearSoftmaxPolicy", "env_wrapper": "lake.Slow"}}}
+IN_ANOTHER_PROCESS = f"""
+from tests.compare.tiny import plan
+print(plan(envs=("lake:Lake-v0",), hyperparams={OWN!r}).fingerprint())
+"""
+
+
+@pytest.fixture
+def lake(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
+    """The file of a module in which an environment and a wrapper are."""
+    (tmp_path / "lake.py").write_text(LAKE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "lake.py"
+    sys.modules.pop("lake", None)
+    gym.registry.pop("Lake-v0", None)
+
+
+def test_so_it_is_by_the_code(lake: pathlib.Path) -> None:
+    before = plan(envs=("lake:Lake-v0",), hyperparams=OWN)
+    assert before.code.keys() == {"lake"}
+    lake.write_text(LAKE.replace("REWARD = 1.0", "REWARD = 5.0"))
+    after = plan(envs=("lake:Lake-v0",), hyperparams=OWN)
+    assert after.fingerprint() != before.fingerprint()
+    lake.write_text(f"# Only a comment\n{LAKE}")
+    assert plan(envs=("lake:Lake-v0",), hyperparams=OWN).fingerprint() == before.fingerprint()
+
+
+def test_the_same_code_has_the_same_fingerprint_in_another_process(lake: pathlib.Path) -> None:
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+    paths = [str(pathlib.Path(__file__).parents[2]), *sys.path]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "7"}
+    out = subprocess.run(command, cwd=lake.parent, env=env, capture_output=True, text=True, check=True).stdout
+    assert out.split()[-1] == plan(envs=("lake:Lake-v0",), hyperparams=OWN).fingerprint()
+
+
+@pytest.mark.parametrize("change", [{"max_episode_steps": 50}, {"kwargs": {"map_name": "8x8"}}])
+def test_and_by_how_an_environment_is_registered(
+    lake: pathlib.Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan(envs=("lake:Lake-v0",), hyperparams=OWN).fingerprint()
+    monkeypatch.setitem(gym.registry, "Lake-v0", dataclasses.replace(gym.spec("Lake-v0"), **change))
+    assert plan(envs=("Lake-v0",), hyperparams=OWN).fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("env", "own", "given", "limit"),
+    [
+        ("CartPole-v1", {}, None, DEFAULT_MAX_EPISODE_STEPS),
+        ("CartPole-v1", {}, 50, 50),
+        ("CartPole-v1", {"max_episode_steps": 9_000}, None, 9_000),
+        ("CartPole-v1", {"max_episode_steps": 9_000}, 8_000, 8_000),
+        ("Blackjack-v1", {"sab": True}, None, DEFAULT_MAX_EPISODE_STEPS),
+    ],
+)
+def test_when_an_episode_of_an_evaluation_is_cut_off(env: str, own: dict[str, Any], given: int | None, limit: int) -> None:
+    entries = {"reinforce": {"default": {"policy": "LinearSoftmaxPolicy", "env_kwargs": own}}}
+    entries["a2c"] = {"default": {"policy": "MlpPolicy"}}
+    tiny = plan(("reinforce", "a2c"), (env,), max_episode_steps=given, hyperparams=entries)
+    assert {run.max_episode_steps for run in tiny.runs} == {limit}  # the same for all in an environment
+    assert tiny.as_dict()["max_episode_steps"] == {env: limit}
 
 
 def test_versions_are_those_of_what_is_installed() -> None:

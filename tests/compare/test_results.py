@@ -1,7 +1,10 @@
+import dataclasses
+import datetime
 import errno
 import io
 import json
 import pathlib
+import shutil
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,7 +13,15 @@ import pytest
 
 from sb3_reinforce.compare import results
 from sb3_reinforce.compare.plan import RunName
-from sb3_reinforce.compare.results import is_finished, keep, open_folder, read_results, read_times, write_table
+from sb3_reinforce.compare.results import (
+    is_finished,
+    keep,
+    open_folder,
+    read_results,
+    read_times,
+    when_finished,
+    write_table,
+)
 from sb3_reinforce.compare.run import Outcome
 from tests.compare.tiny import plan
 
@@ -20,7 +31,8 @@ def outcome(name: RunName, scores: list[list[float]]) -> Outcome:
     content = io.BytesIO()
     timesteps = 10 * np.arange(1, len(scores) + 1)
     np.savez(content, timesteps=timesteps, results=scores, ep_lengths=np.full_like(scores, 5, dtype=int))
-    return Outcome(name, 1.5, {"evaluations.npz": content.getvalue(), "CartPole-v1/config.yml": b"{}"})
+    files = {"evaluations.npz": content.getvalue(), "CartPole-v1/config.yml": b"{}"}
+    return Outcome(name, 1.5, files, n_cut_off=list(range(len(scores))))
 
 
 @pytest.fixture
@@ -42,18 +54,18 @@ def test_one_sorted_row_for_each_evaluation(folder: pathlib.Path) -> None:
     ):
         keep(folder, outcome(RunName(algo, "CartPole-v1", seed), scores))
     expected = [
-        ("a2c", "CartPole-v1", 2, 10, 3.5, 0.5, 5.0, 2),
-        ("a2c", "CartPole-v1", 2, 20, 4.0, 4.0, 5.0, 2),
-        ("a2c", "CartPole-v1", 10, 10, 5.0, 0.0, 5.0, 2),
-        ("reinforce", "CartPole-v1", 10, 10, 1.5, 0.5, 5.0, 2),
+        ("a2c", "CartPole-v1", 2, 10, 3.5, 0.5, 5.0, 2, 0),
+        ("a2c", "CartPole-v1", 2, 20, 4.0, 4.0, 5.0, 2, 1),
+        ("a2c", "CartPole-v1", 10, 10, 5.0, 0.0, 5.0, 2, 0),
+        ("reinforce", "CartPole-v1", 10, 10, 1.5, 0.5, 5.0, 2, 0),
     ]
     table = read_results(folder)
     assert list(table.itertuples(index=False, name=None)) == expected
     write_table(folder / "results.csv", table)
     pd.testing.assert_frame_equal(pd.read_csv(folder / "results.csv"), table)
     assert (folder / "results.csv").read_text().splitlines()[:2] == [
-        "algo,env,seed,timesteps,mean_reward,std_reward,mean_ep_length,n_episodes",
-        "a2c,CartPole-v1,2,10,3.5,0.5,5.0,2",
+        "algo,env,seed,timesteps,mean_reward,std_reward,mean_ep_length,n_episodes,n_cut_off",
+        "a2c,CartPole-v1,2,10,3.5,0.5,5.0,2,0",
     ]
     assert read_times(folder).to_dict("list") == {
         "algo": ["a2c", "a2c", "reinforce"],
@@ -77,6 +89,16 @@ def test_a_run_is_kept_whole(folder: pathlib.Path) -> None:
     run = {f"a2c/CartPole-v1_2/{file}" for file in ("evaluations.npz", "CartPole-v1/config.yml", "run.json")}
     assert files(folder) == {"plan.json", *run}
     assert {path.name for path in folder.iterdir()} == {"plan.json", "a2c"}
+
+
+def test_when_a_run_has_finished_is_kept_also_if_the_folder_is_copied(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    name = RunName("a2c", "CartPole-v1", 2)
+    before = datetime.datetime.now().astimezone().replace(microsecond=0)
+    keep(folder, outcome(name, [[1.0]]))
+    after = datetime.datetime.now().astimezone()
+    assert before <= when_finished(folder, name) <= after
+    shutil.copytree(folder, tmp_path / "copy")
+    assert when_finished(tmp_path / "copy", name) == when_finished(folder, name)
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
@@ -140,6 +162,19 @@ def test_a_folder_with_another_plan_is_refused(folder: pathlib.Path) -> None:
 
 def plan_of(algo: str) -> Any:
     return {"default": plan((algo,)).runs[0].hyperparameters}
+
+
+def test_so_is_one_whose_code_was_another(folder: pathlib.Path) -> None:
+    held = json.loads((folder / "plan.json").read_text())
+    comparison = plan(("reinforce", "a2c"), seeds=[10, 2])
+    comparison = dataclasses.replace(comparison, code={"room": "b", "walls": "c"})
+    (folder / "plan.json").write_text(json.dumps({**held, "code": {"room": "a", "walls": "c"}}))
+    with pytest.raises(ValueError, match=r"another plan: the source of room has changed since\. Choose another folder"):
+        open_folder(folder, comparison)
+    # A package that was not installed then
+    (folder / "plan.json").write_text(json.dumps({**held, "code": {"room": "b"}}))
+    open_folder(folder, comparison)
+    assert json.loads((folder / "plan.json").read_text())["code"] == {"room": "b", "walls": "c"}
 
 
 def test_so_is_one_of_other_versions(folder: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch as th
 import yaml
+from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.envs.registration import EnvSpec
 from rl_zoo3 import ALGOS
@@ -17,6 +18,7 @@ from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.env_util import make_vec_env
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from sb3_reinforce.common.evaluation import EpisodeLimit
 from sb3_reinforce.compare.plan import Run
 from sb3_reinforce.compare.results import keep
 from sb3_reinforce.compare.run import EvalCallbackAtTimesteps, Experiment, Outcome, check, execute
@@ -134,6 +136,70 @@ def test_an_evaluation_reached_in_one_long_step_is_made_for_each_of_its_timestep
         assert log["timesteps"].tolist() == [10, 20, 90, 200]
 
 
+class Alternation(gym.Env[np.ndarray, int]):
+    """An episode ends with the first action that is not the one before; of a greedy policy, which sees nothing, never."""
+
+    observation_space, action_space = spaces.Box(0, 1, (1,), np.float32), spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.last: int | None = None
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        has_ended = self.last is not None and action != self.last
+        self.last = int(action)
+        return np.zeros(1, np.float32), 1.0, has_ended, False, {}
+
+
+@pytest.mark.parametrize("algo", HYPERPARAMS)
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"normalize": True, "frame_stack": 2},
+        {"env_wrapper": [{"gymnasium.wrappers.ClipReward": {"max_reward": 0.5}}]},
+    ],
+)
+def test_an_evaluation_ends_whatever_the_policy_does(monkeypatch: pytest.MonkeyPatch, algo: str, own: dict[str, Any]) -> None:
+    monkeypatch.setitem(gym.registry, "Alternation-v0", EnvSpec("Alternation-v0", Alternation))
+    entries = {algo: {"default": {**HYPERPARAMS[algo]["default"], **own}}}
+    outcome = execute(tiny_run(algo, "Alternation-v0", hyperparams=entries, max_episode_steps=7))
+    assert list(outcome.n_cut_off) == [2, 2], outcome.error
+    for name in ("results", "ep_lengths"):
+        np.testing.assert_array_equal(evaluations(outcome)[name], np.full((2, 2), 7))
+
+
+def test_an_evaluation_ends_though_a_wrapper_keeps_monitor_from_seeing_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gym.registry, "Alternation-v0", EnvSpec("Alternation-v0", Alternation))
+    entry = {**HYPERPARAMS["a2c"]["default"], "env_wrapper": [{"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 5}}]}
+    outcome = execute(tiny_run("a2c", "Alternation-v0", hyperparams={"a2c": {"default": entry}}, max_episode_steps=20))
+    assert list(outcome.n_cut_off) == [2, 2]
+
+
+def test_episodes_that_end_by_themselves_are_not_cut_off() -> None:
+    outcome = execute(tiny_run("a2c", "Pendulum-v1", max_episode_steps=200))
+    assert evaluations(outcome)["ep_lengths"].tolist() == [[200, 200]] * 2
+    assert list(outcome.n_cut_off) == [0, 0]
+    assert list(execute(tiny_run("a2c", "Pendulum-v1", max_episode_steps=199)).n_cut_off) == [2, 2]
+
+
+def test_only_evaluations_are_limited(tmp_path: pathlib.Path) -> None:
+    experiment = Experiment(tiny_run("a2c", max_episode_steps=3), str(tmp_path))
+    experiment.build()
+    limited = [env.env_is_wrapped(EpisodeLimit) for env in experiment.envs]
+    assert limited == [[True] * 2, [False] * 3]
+    experiment.close()
+
+
+def test_the_limit_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = execute(tiny_run("reinforce"))
+    monkeypatch.setattr("sb3_reinforce.compare.run.limit_episodes", lambda env, max_episode_steps: env)
+    unlimited = execute(tiny_run("reinforce"))
+    for name, values in evaluations(limited).items():
+        np.testing.assert_array_equal(evaluations(unlimited)[name], values)
+
+
 def test_no_two_environments_of_a_comparison_play_the_same_episodes(tmp_path: pathlib.Path) -> None:
     firsts = []
     for run in plan(("a2c",), seeds=[1, 2]).runs:
@@ -224,11 +290,17 @@ def test_what_an_earlier_run_has_left_in_the_worker_is_replaced(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("own", "says"),
     [
-        ({"policy": "MlpPolicy", "learningrate": 0.1}, "a2c can't be set up on CartPole-v1.*argument 'learningrate'"),
+        (
+            {"policy": "MlpPolicy", "learningrate": 0.1},
+            "a2c can't be set up on CartPole-v1.*A2C has no hyperparameter learningrate .did you mean learning_rate",
+        ),
         ({"policy": "MlpPolice"}, "MlpPolice.*ValueError: Policy MlpPolice unknown"),
-        ({"policy": "MlpPolicy", "policy_kwargs": "dict(net_ark=[8])"}, "net_ark"),
+        (
+            {"policy": "MlpPolicy", "policy_kwargs": "dict(net_ark=[8])"},
+            "MlpPolicy has no argument net_ark .did you mean net_arch",
+        ),
         ({"policy": "MlpPolicy", "env_wrapper": "no.such.Wrapper"}, "No module named 'no'"),
-        ({"policy": "MlpPolicy", "learning_rate": "lin_fast"}, "could not convert string to float: 'fast'"),
+        ({"policy": "MlpPolicy", "learning_rate": "lin_fast"}, "learning_rate of a2c for CartPole-v1 must be .*'lin_fast'"),
     ],
 )
 def test_hyperparameters_are_checked_before_anything_runs(own: dict[str, Any], says: str) -> None:

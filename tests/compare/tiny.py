@@ -18,6 +18,8 @@ def plan(
     timesteps: int | None = 200,
     eval_freq: int | None = 100,
     hyperparams: Any = HYPERPARAMS,
+    n_eval_episodes: int = 2,
+    max_episode_steps: int | None = None,
 ) -> Plan:
     """A plan of tiny runs."""
-    return make_plan(algos, envs, seeds, timesteps, eval_freq, 2, hyperparams, "cpu")
+    return make_plan(algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, max_episode_steps, hyperparams, "cpu")

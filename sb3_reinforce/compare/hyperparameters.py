@@ -1,0 +1,118 @@
+"""The hyperparameters of a comparison: the user's own, or those that the RL Zoo and this package have tuned."""
+
+import copy
+import difflib
+import importlib.resources
+import json
+import pathlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import gymnasium as gym
+import yaml
+from rl_zoo3 import ALGOS
+from rl_zoo3.exp_manager import ExperimentManager
+
+from sb3_reinforce.zoo import ALGORITHMS, register
+from sb3_reinforce.zoo.hyperparameters import check_numbers, read_yaml
+
+register()
+
+Hyperparameters = dict[str, Any]
+# By algorithm, then by environment ("default" and "atari" stand for many)
+HyperparameterTable = Mapping[str, Mapping[str, Hyperparameters]]
+
+
+def read_hyperparameters(source: str | pathlib.Path | HyperparameterTable | None) -> HyperparameterTable:
+    """
+    The user's own hyperparameters: a mapping of algorithms, each a mapping of environments ("default" and "atari"
+    stand for those not named), each a mapping of hyperparameters as the RL Zoo's files have them::
+
+        ppo:
+          CartPole-v1:
+            policy: MlpPolicy
+            n_timesteps: 100000
+            n_envs: 8
+            learning_rate: lin_0.001
+
+    They take the place of the RL Zoo's: those that are not written have the algorithm's own defaults.
+
+    :param source: A YAML file, or what it would hold. None for no hyperparameters of one's own.
+    :return: The mapping.
+    :raises ValueError: If it has another shape, or an algorithm or environment in it is not known.
+    :raises OSError: If the file can't be read.
+    """
+    if source is None:
+        return {}
+    if isinstance(source, (str, pathlib.Path)):
+        table, name = read_yaml(source), f"'{source}'"
+    else:
+        table, name = source, "hyperparams"
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{name} must map algorithms to environments to hyperparameters, but it is {table!r}.")
+    for algo, entries in table.items():
+        check_known(f"algorithm in {name}", algo, ALGOS)
+        if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+            raise ValueError(f"{name} must map {algo} to environments to hyperparameters, but maps it to {entries!r}.")
+        for env in entries:
+            check_known(f"environment under {algo} in {name}", env, ["default", "atari", *gym.registry])
+        _check_plain(entries, f"{algo} in {name}")
+        check_numbers(entries, f"{algo} in {name}")
+    return table
+
+
+def _check_plain(entries: Mapping[str, Any], name: str) -> None:
+    try:
+        json.dumps(entries)
+    except TypeError as error:
+        raise ValueError(
+            f"The hyperparameters of {name} must be numbers, strings, lists and dicts ({error}). Write anything else as a "
+            'string of Python, as in the RL Zoo: policy_kwargs: "dict(activation_fn=nn.ReLU)".'
+        ) from error
+
+
+def hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps: int | None) -> Hyperparameters:
+    """
+    :param algo: The algorithm.
+    :param env: The environment.
+    :param own: The user's own hyperparameters.
+    :param timesteps: What takes the place of ``n_timesteps``, if it is given.
+    :return: The user's own hyperparameters, or those that the algorithm comes with.
+    :raises ValueError: If there are none, or they don't say how long to train.
+    """
+    names = [env, *(["atari"] if ExperimentManager.is_atari(env) else []), "default"]
+    entries = [table[name] for table in (own.get(algo, {}), _packaged(algo)) for name in names if name in table]
+    if not entries:
+        raise ValueError(
+            f"The RL Zoo has no hyperparameters of {algo} for {env}. Write some in a YAML file, and name it as hyperparams "
+            f"(--hyperparams): {algo}: {{{env}: {{policy: MlpPolicy, n_timesteps: 100000}}}}"
+        )
+    entry = copy.deepcopy(dict(entries[0]))
+    if timesteps is not None:
+        entry["n_timesteps"] = timesteps
+    n_timesteps = entry.get("n_timesteps")
+    if not isinstance(n_timesteps, (int, float)) or n_timesteps < 1:
+        raise ValueError(
+            f"The hyperparameters of {algo} for {env} must say n_timesteps, a number of at least 1, but it is {n_timesteps}. "
+            "Or give timesteps (--timesteps) for all."
+        )
+    return entry
+
+
+def _packaged(algo: str) -> Mapping[str, Hyperparameters]:
+    package = "sb3_reinforce.zoo" if algo in ALGORITHMS else "rl_zoo3"
+    file = importlib.resources.files(package) / "hyperparams" / f"{algo}.yml"
+    return yaml.safe_load(file.read_text()) if file.is_file() else {}
+
+
+def check_known(what: str, name: str, known: Collection[str]) -> None:
+    """
+    :param what: What the name is of.
+    :param name: A name.
+    :param known: The names there are.
+    :raises ValueError: If it is none of these. The message has the one that is most like it, or all.
+    """
+    if name not in known:
+        guesses = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {guesses[0]}?" if guesses else f"there are {', '.join(sorted(known))}."
+        raise ValueError(f"There is no {what} '{name}': {hint}")

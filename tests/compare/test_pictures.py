@@ -1,0 +1,37 @@
+import pytest
+
+from sb3_reinforce.compare.pictures import CURVES, FINAL, IMPROVEMENTS, PROFILES, TIMES, image, path_of, plots_of
+from sb3_reinforce.compare.section import Section
+from sb3_reinforce.compare.statistics import compute_statistics
+from tests.compare.tables import comparison
+
+
+def section(algos: tuple[str, ...] = ("good", "bad"), env: str = "E-v0", threshold: float | None = None) -> Section:
+    (only,) = compute_statistics(comparison(algos, [env], n_seeds=1), {env: threshold}).sections
+    return only
+
+
+def test_a_section_has_the_figures_that_there_is_something_to_show_in() -> None:
+    assert plots_of(section(threshold=8.0)) == [CURVES, FINAL, PROFILES, IMPROVEMENTS, TIMES]
+    assert plots_of(section()) == [CURVES, FINAL, PROFILES, IMPROVEMENTS]
+    assert plots_of(section(("alone",))) == [CURVES, FINAL, PROFILES]
+
+
+@pytest.mark.parametrize(
+    ("env", "path"),
+    [
+        ("ALE/Pong-v5", "figures/03-ale-pong-v5-learning-curves.png"),
+        ("ALE Pong-v5", "figures/03-ale-pong-v5-learning-curves.png"),  # the number keeps the two apart
+        ("../" + "x" * 300, f"figures/03-..-{'x' * 57}-learning-curves.png"),
+    ],
+)
+def test_a_file_for_any_name(env: str, path: str) -> None:
+    shown = section(env=env)
+    assert path_of(3, shown, CURVES) == path
+    assert path_of(4, shown, CURVES) != path
+
+
+def test_a_figure_and_its_caption() -> None:
+    picture, caption = image(0, section(env="a_*b*-v0"), PROFILES).split("\n")
+    assert picture == r"![a\_\*b\*-v0: performance profile](figures/00-a-b-v0-performance-profile.png)"
+    assert caption == f"*{PROFILES.caption}*"
