@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             getattr(module, name)()
     except HyperparameterError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

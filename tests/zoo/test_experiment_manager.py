@@ -1,12 +1,14 @@
 import pathlib
 
+import gymnasium as gym
 import pytest
 import rl_zoo3
 import yaml
+from stable_baselines3.common.monitor import Monitor
 from torch import nn
 
-from sb3_reinforce import EpsilonSchedule, LinearSoftmaxPolicy
-from sb3_reinforce.zoo.experiment_manager import evaluate, read_epsilon
+from sb3_reinforce import EpsilonSchedule, LinearSoftmaxPolicy, SuccessRewardWrapper
+from sb3_reinforce.zoo.experiment_manager import evaluate, in_order, read_epsilon
 
 
 def test_epsilon_that_falls_by_progress() -> None:
@@ -42,3 +44,12 @@ def test_what_is_not_an_epsilon_is_refused_by_name(text: str) -> None:
 def test_a_linear_epsilon_starts_at_a_number() -> None:
     with pytest.raises(ValueError, match="could not convert string to float: 'much'"):
         read_epsilon("lin_much")
+
+
+def test_wrappers_go_around_each_other_in_their_order() -> None:
+    env = gym.make("CartPole-v1")
+    wrapped = in_order(Monitor, None, SuccessRewardWrapper)(env)
+    assert isinstance(wrapped, SuccessRewardWrapper)
+    assert isinstance(wrapped.env, Monitor)
+    assert wrapped.env.env is env
+    assert in_order(None, None)(env) is env

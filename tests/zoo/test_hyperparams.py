@@ -1,6 +1,5 @@
 """Every entry of the hyperparameter files makes a model that trains."""
 
-import inspect
 import pathlib
 import sys
 
@@ -10,11 +9,9 @@ import yaml
 from sb3_reinforce import zoo
 from sb3_reinforce.zoo.__main__ import main
 from sb3_reinforce.zoo.experiment_manager import HYPERPARAMS, ExperimentManager
+from sb3_reinforce.zoo.hyperparameters import OF_THE_ZOO, check_hyperparameters
 
 FILES = {algo: yaml.safe_load((HYPERPARAMS / f"{algo}.yml").read_text()) for algo in zoo.ALGORITHMS}
-# What rl_zoo3 itself makes use of; it hands on the rest
-OF_THE_ZOO = {"n_timesteps", "n_envs", "normalize", "frame_stack", "env_wrapper", "vec_env_wrapper", "env_kwargs"}
-OF_THE_ZOO |= {"train_env_wrapper", "train_env_kwargs"}
 ENVIRONMENTS = {
     "CartPole-v1",
     "Acrobot-v1",
@@ -31,11 +28,10 @@ ENVIRONMENTS = {
 
 @pytest.mark.parametrize("algo", FILES)
 def test_files_name_what_there_is(algo: str) -> None:
-    arguments = set(inspect.signature(zoo.ALGORITHMS[algo].__init__).parameters)
     assert FILES[algo].keys() == ENVIRONMENTS | {"default", "atari"}
     for env, entry in FILES[algo].items():
+        check_hyperparameters(entry, zoo.ALGORITHMS[algo], env)
         assert {"n_timesteps", "policy"} <= entry.keys(), env
-        assert entry.keys() <= OF_THE_ZOO | arguments, env
 
 
 def train(algo: str, env: str, n_timesteps: int) -> pathlib.Path:

@@ -133,6 +133,62 @@ def test_hyperparameters_are_found_and_a_file_of_the_users_own_is_honoured(capsy
     assert mine.lr_schedule(0.5) == pytest.approx(0.0625)
 
 
+REFUSED = {
+    "text": ("CartPole-v1: {policy: MlpPolicy, n_timesteps: 2000, learning_rate: 1e-3}", "write learning_rate: 1.0e-3. YAML"),
+    "steps": ("CartPole-v1: {policy: MlpPolicy, n_timesteps: 1e4}", "n_timesteps is '1e4', write n_timesteps: 1.0e+4. YAML"),
+    "nested": (
+        "CartPole-v1: {policy: MlpPolicy, n_timesteps: 1, policy_kwargs: {optimizer_kwargs: {eps: 1e-5}}}",
+        "policy_kwargs: optimizer_kwargs: eps is '1e-5', write eps: 1.0e-5. YAML",
+    ),
+    "missing": ("Acrobot-v1: {policy: MlpPolicy, n_timesteps: 2000}", "'own.yml' has no hyperparameters for CartPole-v1"),
+    "empty": ("", "'own.yml' must map environments to hyperparameters of reinforce, but it is None."),
+    "broken": ("CartPole-v1: {", "'own.yml' is not a YAML file: "),
+    "unknown": (
+        "CartPole-v1: {policy: MlpPolicy, n_timesteps: 1, batch_size: 64}",
+        "REINFORCE has no hyperparameter batch_size",
+    ),
+    "policy": (
+        "CartPole-v1: {policy: MlpPolicy, n_timesteps: 1, policy_kwargs: 'dict(net_ark=[8])'}",
+        "policy_kwargs: MlpPolicy has no argument net_ark (did you mean net_arch?)",
+    ),
+    "shared": (
+        "CartPole-v1: {policy: MlpPolicy, n_timesteps: 1, policy_kwargs: 'dict(net_arch=[8, dict(pi=[8])])'}",
+        "Write net_arch=dict(pi=[...], vf=[...])",
+    ),
+    "rate": ("CartPole-v1: {policy: MlpPolicy, n_timesteps: 1, learning_rate: fast}", "must be a finite number or lin_ and a"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_hyperparameters_that_are_refused_are_said_in_a_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text, says = REFUSED[case]
+    pathlib.Path("own.yml").write_text(text)
+    assert main(["train", "--algo", "reinforce", "--env", "CartPole-v1", "-c", "own.yml", "--verbose", "0"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert says in error
+    assert not pathlib.Path("logs").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere.yml", "nowhere.py", "nowhere"])
+def test_a_file_that_is_not_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--algo", "reinforce", "--env", "CartPole-v1", "-c", name]) == 2
+    assert f"error: The hyperparameters '{name}' can't be read: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("algo", "given", "says"),
+    [
+        ("reinforce", "learning_rate:'1e-3'", "write learning_rate: 1.0e-3"),
+        ("ppo", "ent_coef:'1e-2'", "write ent_coef: 1.0e-2"),
+        ("ppo", "n_episodes:8", "PPO has no hyperparameter n_episodes"),
+    ],
+)
+def test_so_are_those_of_the_command_line(algo: str, given: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--algo", algo, "--env", "CartPole-v1", "-params", given]) == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("algo", ["ppo", "trpo"])
 def test_the_zoos_own_algorithms_are_still_there(algo: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train(algo, "-params", "n_envs:1", "n_steps:32", "batch_size:32", steps=64)

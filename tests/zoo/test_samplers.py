@@ -4,6 +4,8 @@ import numpy as np
 import optuna
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
+from torch import equal, isfinite
+from torch.nn.utils import parameters_to_vector
 
 from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.samplers import CONVERTERS, SAMPLERS
@@ -20,12 +22,19 @@ def trials(policy: str, n: int) -> list[optuna.Trial]:
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_whatever_is_proposed_can_be_learned_with(algo: str, policy: str, n_envs: int) -> None:
     env = make_vec_env("CartPole-v1", n_envs)
-    for trial in trials(policy, 10):
+    for trial in trials(policy, 5):
         proposed: dict[str, Any] = SAMPLERS[algo](trial, 0, n_envs, {})
         model = ALGORITHMS[algo](policy, env, **proposed)
         for name, value in proposed.items():
             assert getattr(model, name) == value
-    model.learn(1)
+        before = parameters_to_vector(model.policy.parameters()).detach().clone()
+        model.learn(1)
+        assert model.num_timesteps >= 1
+        after = parameters_to_vector(model.policy.parameters()).detach()
+        assert bool(isfinite(after).all())
+        if algo == "reinforce":  # one rollout is learned from
+            assert model._n_updates == 1
+            assert not equal(after, before)
 
 
 @pytest.mark.parametrize("policy", ["LinearSoftmaxPolicy", "MlpPolicy"])
