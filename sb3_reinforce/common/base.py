@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -135,9 +136,10 @@ class EpisodicAlgorithm(LoadableAlgorithm):
         :param exclude: Names of parameters that should be excluded in addition to the default ones.
         :param include: Names of parameters that might be excluded but should be included anyway.
         :raises OSError: If it can't be written; a file that was there before is untouched.
+        :raises ValueError: If something of the user's in it can't be pickled; the same holds.
         """
         if not isinstance(path, (str, pathlib.Path)):
-            super().save(path, exclude, include)
+            self._write(path, exclude, include)
             return
         path = pathlib.Path(path)
         if path.suffix == "":
@@ -145,8 +147,30 @@ class EpisodicAlgorithm(LoadableAlgorithm):
         if path.is_dir():
             raise IsADirectoryError(f"Could not save to '{path}': it is a folder. Give the name of a file.")
         content = io.BytesIO()
-        super().save(content, exclude, include)
+        self._write(content, exclude, include)
         write_atomically(path, content.getvalue())
+
+    def _write(self, file: io.BufferedIOBase, exclude: Iterable[str] | None, include: Iterable[str] | None) -> None:
+        exclude = list(exclude or ())
+        try:
+            super().save(file, exclude, include)
+        except Exception as error:
+            for name in set(vars(self)) - {*exclude, *self._excluded_save_params()}:
+                if not _can_be_pickled(value := getattr(self, name)):
+                    raise ValueError(
+                        f"The model can't be saved, for its {name} {value!r} can't be pickled: {error}. Give it a __getstate__ "
+                        "that leaves out what belongs to this process (open files, locks, environments), or save with "
+                        f"exclude=['{name}'] and set model.{name} after loading."
+                    ) from error
+            raise
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        data_to_json({"value": value})
+    except Exception:
+        return False
+    return True
 
 
 def _with_monitors_episode_only(info: dict[str, Any]) -> dict[str, Any]:

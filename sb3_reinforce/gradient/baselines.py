@@ -1,9 +1,13 @@
 """Baselines: what is subtracted from the return that follows an action."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import torch as th
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import obs_as_tensor
 
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.gradient.estimators import (
@@ -13,7 +17,7 @@ from sb3_reinforce.gradient.estimators import (
     optimal_constants,
     time_baseline,
 )
-from sb3_reinforce.gradient.value_net import ValueNet
+from sb3_reinforce.gradient.value_net import ValueNet, in_chunks
 from sb3_reinforce.rollouts.rollout import Rollout
 
 
@@ -98,8 +102,8 @@ class OptimalBaseline(_Baseline):
 
 class ValueBaseline(_Baseline):
     """
-    The policy's value net, which :class:`~sb3_reinforce.gradient.value_net.ValueNet` fits after the step. Unbiased. Sutton and
-    Barto (2018), section 13.4, REINFORCE with baseline.
+    The policy's value net, which is fitted after the step, and so unbiased: see
+    :class:`~sb3_reinforce.gradient.value_net.PolicyValueNet`. Sutton and Barto (2018), section 13.4, REINFORCE with baseline.
 
     :param value_net: The value net.
     """
@@ -271,19 +275,14 @@ BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
 """Those that need two episodes in a rollout."""
 
 
-def make_baseline(
-    baseline: str | StateBaseline,
-    linear: LinearBaseline,
-    features: Callable[[Observations], np.ndarray],
-    value_net: ValueNet,
-) -> Baseline:
+def make_baseline(baseline: str | StateBaseline, linear: LinearBaseline, policy: Any, value_net: ValueNet) -> Baseline:
     """
     The baseline that an argument names.
 
     :param baseline: One of :data:`BASELINES`, or a function of the user's.
     :param linear: What "linear" has learned so far.
-    :param features: From observations to the policy's features, which "linear" sees.
-    :param value_net: The policy's.
+    :param policy: Any actor-critic policy, whose features "linear" sees.
+    :param value_net: Of "value".
     :return: The baseline.
     """
     if not isinstance(baseline, str):
@@ -291,5 +290,20 @@ def make_baseline(
     if baseline in _SAMPLE_MEANS:
         return SampleBaseline(_SAMPLE_MEANS[baseline])
     if baseline == "linear":
-        return FittedBaseline(linear, features)
+        return FittedBaseline(linear, partial(features_of, policy))
     return OptimalBaseline() if baseline == "optimal" else ValueBaseline(value_net)
+
+
+@th.no_grad()
+def features_of(policy: Any, observations: Observations) -> np.ndarray:
+    """
+    :param policy: Any actor-critic policy.
+    :param observations: Shape ``(n_timesteps, *observation_shape)``, or a dict of such.
+    :return: What its features extractor makes of them for the actor. Shape ``(n_timesteps, n_features)``.
+    """
+
+    def features(obs: Observations) -> np.ndarray:
+        tensors = obs_as_tensor(obs, policy.device)
+        return BasePolicy.extract_features(policy, tensors, policy.pi_features_extractor).cpu().numpy()
+
+    return in_chunks(features, observations)

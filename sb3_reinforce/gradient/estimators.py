@@ -199,8 +199,8 @@ def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     """
     Zero mean and unit standard deviation over the timesteps, as SB3's PPO does with each
     batch. Biased: both are computed from what they are applied to. Advantages that are all
-    the same become zero: there is nothing to tell them apart by. Those of a single episode have nothing to be compared with, and
-    stay as they are.
+    the same become zero: there is nothing to tell them apart by. Those of a single episode have nothing to be compared
+    with, and stay as they are.
 
     :param advantages: Shape ``(n_timesteps,)``.
     :param n_episodes: How many episodes they are of.

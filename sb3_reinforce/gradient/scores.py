@@ -28,6 +28,12 @@ class Scores(Protocol):
         """What the gradient is with respect to, once there is one."""
         ...
 
+    def check(self) -> None:
+        """
+        :raises ValueError: If there is no parameter left to learn.
+        """
+        ...
+
     def accumulate(self, batch: EpisodeBatch, entropy_weight: float) -> tuple[float, float]:
         r"""
         Add the gradient of :math:`-\sum_t w_t \log \beta(a_t|s_t) - c \sum_t H(\pi(\cdot|s_t))` to the parameters' ``grad``.
@@ -70,6 +76,11 @@ class ClosedFormScores:
         """See :class:`Scores`."""
         return self.policy.actor_parameters()
 
+    def check(self) -> None:
+        """See :class:`Scores`."""
+        if not self.parameters:
+            raise ValueError(NOTHING_TO_LEARN)
+
     def accumulate(self, batch: EpisodeBatch, entropy_weight: float) -> tuple[float, float]:
         """See :class:`Scores`."""
         mixture = _mixture(self.policy, batch)
@@ -105,6 +116,11 @@ class AutogradScores:
     def parameters(self) -> list[nn.Parameter]:
         """See :class:`Scores`."""
         return [parameter for parameter in self.policy.parameters() if parameter.grad is not None]
+
+    def check(self) -> None:
+        """See :class:`Scores`. Which parameters the actions depend on shows with the first gradient only."""
+        if not any(parameter.requires_grad for parameter in self.policy.parameters()):
+            raise ValueError(NOTHING_TO_LEARN)
 
     def _log_behaviour(self, batch: EpisodeBatch) -> tuple[th.Tensor, th.Tensor]:
         """Log-probabilities of the behaviour, and entropies of the policy."""

@@ -1,50 +1,31 @@
 """REINFORCE: collect whole episodes, weigh their actions by what followed, take one step uphill."""
 
-from typing import Any, ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import explained_variance, obs_as_tensor, update_learning_rate
+from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.common.base import CallbackLocals, EpisodicAlgorithm
+from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import has_listeners
-from sb3_reinforce.common.checks import check_features, check_spaces
-from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.features.fixed_features import unobserved
-from sb3_reinforce.gradient.baselines import LinearBaseline, StateBaseline, make_baseline
+from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
-from sb3_reinforce.gradient.estimators import (
-    advantages_of,
-    discounts,
-    normalize,
-    reward_to_go,
-    signal_to_noise,
-    total_return,
-)
-from sb3_reinforce.gradient.scores import Scores, accumulate_gradient, episode_estimates, scores_of
-from sb3_reinforce.gradient.steps import NaturalStep, OptimizerStep, Step
-from sb3_reinforce.gradient.value_net import ValueNet, check_value_targets, in_chunks
-from sb3_reinforce.policies import POLICIES
-from sb3_reinforce.reinforce import arguments
+from sb3_reinforce.gradient.estimators import advantages_of, discounts, normalize, reward_to_go, signal_to_noise, total_return
+from sb3_reinforce.gradient.scores import accumulate_gradient, episode_estimates, scores_of
+from sb3_reinforce.reinforce.arguments import ReinforceArguments
 from sb3_reinforce.rollouts.behaviour import Behaviour
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
-from sb3_reinforce.rollouts.epsilon import EpsilonSchedule, epsilon_of_episodes
+from sb3_reinforce.rollouts.epsilon import epsilon_of_episodes
 from sb3_reinforce.rollouts.rollout import Rollout
-
-VALUE_STEP_SIZE = 0.01
-"""Of the value net beside the natural gradient."""
 
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
 
 
-class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
+class REINFORCE(ReinforceArguments):
     r"""
     REINFORCE, the Monte Carlo policy gradient of Williams (1992); Sutton and Barto (2018), chapter 13.
 
@@ -100,101 +81,6 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
     :raises FloatingPointError: While learning, if a gradient is not finite: its step is not taken.
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
-    rollout_buffer: EpisodeBuffer  # type: ignore[assignment]
-
-    def __init__(
-        self,
-        policy: str | type[ActorCriticPolicy],
-        env: GymEnv | str,
-        learning_rate: float | Schedule | None = None,
-        n_episodes: int | None = None,
-        gamma: float = 1.0,
-        baseline: str | StateBaseline = "time",
-        reward_to_go: bool = True,
-        normalize_advantage: bool = True,
-        epsilon: float | Schedule | EpsilonSchedule = 0.0,
-        ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
-        n_value_updates: int = 40,
-        max_grad_norm: float | None = None,
-        natural_gradient: bool = False,
-        target_kl: float = 0.02,
-        damping: float = 1e-3,
-        bootstrap_truncated: bool = False,
-        discount_weighting: bool = False,
-        log_gradient_snr: bool = False,
-        max_episode_steps: int = 100_000,
-        stats_window_size: int = 100,
-        tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: th.device | str = "auto",
-        _init_setup_model: bool = True,
-    ) -> None:
-        policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
-        if device == "auto" and not issubclass(policy_class, (ActorCriticCnnPolicy, MultiInputActorCriticPolicy)):
-            device = "cpu"
-        super().__init__(
-            policy,
-            env,
-            learning_rate=learning_rate,  # type: ignore[arg-type]
-            n_steps=0,  # a rollout is counted in episodes
-            gamma=gamma,
-            gae_lambda=1.0,
-            ent_coef=ent_coef,
-            vf_coef=vf_coef,
-            max_grad_norm=max_grad_norm,  # type: ignore[arg-type]
-            use_sde=False,
-            sde_sample_freq=-1,
-            stats_window_size=stats_window_size,
-            tensorboard_log=tensorboard_log,
-            policy_kwargs=policy_kwargs,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=False,
-            supported_action_spaces=(spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary),
-        )
-        self.n_episodes = n_episodes
-        self.baseline = baseline
-        self.reward_to_go = reward_to_go
-        self.normalize_advantage = normalize_advantage
-        self.epsilon = epsilon
-        self.n_value_updates = n_value_updates
-        self.natural_gradient = natural_gradient
-        self.target_kl = target_kl
-        self.damping = damping
-        self.bootstrap_truncated = bootstrap_truncated
-        self.discount_weighting = discount_weighting
-        self.log_gradient_snr = log_gradient_snr
-        self.max_episode_steps = max_episode_steps
-        self._linear_baseline = LinearBaseline()
-        if learning_rate is None:
-            self.learning_rate = arguments.default_learning_rate(policy_class, self.action_space, natural_gradient)
-        if _init_setup_model:
-            self._setup_model()
-
-    def _setup_model(self) -> None:
-        arguments.check(self)
-        check_spaces(self.observation_space, self.action_space)
-        check_features(self.policy_class, self.policy_kwargs, self.observation_space)
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.rollout_buffer = EpisodeBuffer(
-            self.n_episodes or max(8, self.n_envs), self.observation_space, self.action_space, self.device, self.n_envs
-        )
-        policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        self.policy = policy.to(self.device)  # type: ignore[assignment]
-        self._check_policy()
-        self.policy.set_training_mode(False)
-        self._maybe_recommend_cpu("MlpPolicy")
-
-    def _check_policy(self) -> None:
-        arguments.check_policy(self)
-        self._step_by(scores_of(self.policy)).check()
-
     @property
     def exploration_rate(self) -> float:
         """Epsilon of the last episode started."""
@@ -244,11 +130,7 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         return self
 
     def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        rollout_buffer: EpisodeBuffer | RolloutBuffer,
-        n_rollout_steps: int = 0,
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: EpisodeBuffer | RolloutBuffer, n_rollout_steps: int = 0
     ) -> bool:
         """
         Play the rollout's episodes, each to its end, and store them.
@@ -260,32 +142,34 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         :return: False if the callback ended training.
         """
         assert isinstance(rollout_buffer, EpisodeBuffer)
-        assert self._environments is not None
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        self._prepare(rollout_buffer)
-        order, environments = rollout_buffer.order, self._environments
+        epsilons = epsilon_of_episodes(
+            self.epsilon, self._episode_num, rollout_buffer.n_episodes, self._current_progress_remaining
+        )
+        at_start, environments = self._start_rollout(), self._environments
+        assert environments is not None
+        rollout_buffer.environment = environments.name
+        rollout_buffer.reset(epsilons, at_start, environments.reset_takes_a_step, self.bootstrap_truncated)
         behaviour = Behaviour(self.policy, rollout_buffer, self._rng)
-        patience = self._patience()
-        is_heard = has_listeners(callback)
+        order, patience, is_heard = rollout_buffer.order, self._patience(), has_listeners(callback)
         # Of more episodes than the statistics remember, nobody but a listener sees the first ones
         n_unseen = 0 if is_heard else order.n_episodes - self._stats_window_size
         n_steps, go_on = 0, True
         while go_on and not order.complete:
-            actions = behaviour.act(self._last_obs)  # type: ignore[arg-type]
-            clipped_actions = behaviour.for_environment(actions)
+            actions, clipped_actions = behaviour.act(self._last_obs)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            n_steps += 1
             if is_heard:
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 go_on = callback.on_step()
+            n_steps += 1
             ended = rollout_buffer.add(self._last_obs, actions, rewards, dones, infos)  # type: ignore[arg-type]
             if len(ended) and order.n_ended > n_unseen:
                 self._record_episodes(infos, ended)
             if n_steps >= patience.next_check:
-                patience.check(order.n_steps, order.n_ended, order.longest)
+                patience.check(n_steps, order.n_ended, order.longest)
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
         if order.complete:
             self._episode_num += order.n_episodes
@@ -297,15 +181,14 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
         """Weigh the rollout's actions, take one step uphill, and fit the baseline to what it saw."""
         self._update_learning_rate(self.policy.optimizer)
         rollout = self.rollout_buffer.rollout()
-        scores, value_net = scores_of(self.policy), ValueNet(self.policy, self._rng)
-        step = self._step_by(scores)
-        baseline = make_baseline(self.baseline, self._linear_baseline, self._features, value_net)
-        rewards = value_net.complete(rollout, self.gamma) if self.bootstrap_truncated else rollout.rewards
+        scores, value_net = scores_of(self.policy), self._value_net()
+        step, baseline = self._step_by(scores), make_baseline(self.baseline, self._linear_baseline, self.policy, value_net)
+        rewards = value_net.complete(rollout, self.gamma)  # with what a time limit cut off, if that is asked for
         returns = (reward_to_go if self.reward_to_go else total_return)(rewards, rollout.lengths, self.gamma)
+        targets = value_net.targets(rewards, rollout.lengths, self.gamma)
         values = baseline.predict(rollout, returns)
         advantages = advantages_of(returns, values)
         weights, weights_of_1 = self._weights(advantages, rollout)
-        targets = self._value_targets(rewards, rollout)
         self.policy.set_training_mode(True)
         self.policy.optimizer.zero_grad()
         loss, entropy = accumulate_gradient(scores, rollout, weights, self.ent_coef / rollout.n_episodes)
@@ -315,39 +198,16 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
             step.take(rollout, self.lr_schedule(self._current_progress_remaining))
             baseline.fit(rollout, returns)
-            self._fit_value_net(value_net, rollout, targets)
+            self._record("train", **value_net.fit(rollout, targets))
         self.policy.set_training_mode(False)
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self._record("train", policy_loss=loss, entropy_loss=-entropy / rollout.n_timesteps)
-        self._record("train", grad_norm=grad_norm, advantage_mean=advantages.mean(), advantage_std=advantages.std())
+        self._record("train", policy_loss=loss, entropy_loss=-entropy / rollout.n_timesteps, grad_norm=grad_norm)
+        self._record("train", advantage_mean=advantages.mean(), advantage_std=advantages.std())
         if baseline.explains:
             self._record("train", explained_variance=explained_variance(values, returns))
         if self.log_gradient_snr:
             self._record("train", gradient_snr=signal_to_noise(estimates))
-
-    def _step_by(self, scores: Scores) -> Step:
-        if self.natural_gradient:
-            return NaturalStep(scores, self.target_kl, self.damping)
-        return OptimizerStep(self.policy)
-
-    @th.no_grad()
-    def _features(self, observations: Observations) -> np.ndarray:
-        """What the policy makes of observations, for the linear baseline. Shape ``(n_timesteps, n_features)``."""
-
-        def features(obs: Observations) -> np.ndarray:
-            extractor = self.policy.pi_features_extractor
-            return BasePolicy.extract_features(self.policy, obs_as_tensor(obs, self.device), extractor).cpu().numpy()
-
-        return in_chunks(features, observations)
-
-    def _prepare(self, buffer: EpisodeBuffer) -> None:
-        """Bring the environments to the start of episodes, and make the buffer ready for these."""
-        at_start = self._start_rollout()
-        epsilons = epsilon_of_episodes(self.epsilon, self._episode_num, buffer.n_episodes, self._current_progress_remaining)
-        assert self._environments is not None
-        buffer.environment = self._environments.name
-        buffer.reset(epsilons, at_start, self._environments.reset_takes_a_step, self.bootstrap_truncated)
 
     def _weights(self, advantages: np.ndarray, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
         """What each action's score is weighed by, and what it would be for a return of 1 at each timestep."""
@@ -356,22 +216,6 @@ class REINFORCE(EpisodicAlgorithm, OnPolicyAlgorithm):
             units = discounts(rollout.lengths, self.gamma)
         weights = normalize(advantages, rollout.n_episodes) if self.normalize_advantage else advantages
         return weights * units / rollout.n_episodes, units
-
-    def _value_targets(self, rewards: np.ndarray, rollout: Rollout) -> np.ndarray | None:
-        """What follows each timestep, for the value net where it is used: not what actions are credited with, perhaps."""
-        if self.baseline != "value" and not self.bootstrap_truncated:
-            return None
-        targets = reward_to_go(rewards, rollout.lengths, self.gamma)
-        check_value_targets(targets)
-        return targets
-
-    def _fit_value_net(self, value_net: ValueNet, rollout: Rollout, targets: np.ndarray | None) -> None:
-        if targets is None:
-            return
-        if self.natural_gradient:  # the learning rate is of another kind
-            update_learning_rate(self.policy.optimizer, VALUE_STEP_SIZE)
-        loss = value_net.fit(rollout.observations, targets, self.n_value_updates, self.vf_coef, self.max_grad_norm)
-        self._record("train", value_loss=loss)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """

@@ -250,6 +250,22 @@ def torch_actor(door: Door, device: th.device, action_space: spaces.Space) -> Ac
     return act
 
 
+def for_environment(policy: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+    """
+    :param policy: Any actor-critic policy.
+    :return: A function from Box actions, of shape ``(n_envs, action_dim)``, to what the environment takes: of the shape and
+        the type of their space, and within its bounds. None for other actions, which it takes as they are.
+    """
+    space = policy.action_space
+    if not isinstance(space, spaces.Box):
+        return None
+    if policy.squash_output:
+        return lambda actions: policy.unscale_action(actions.reshape(-1, *space.shape))
+    if space.dtype.kind == "f":
+        return lambda actions: actions.reshape(-1, *space.shape).clip(space.low, space.high)
+    return lambda actions: np.rint(actions.reshape(-1, *space.shape).clip(space.low, space.high)).astype(space.dtype)
+
+
 def check_finite(obs: Observations) -> None:
     """
     :param obs: Observations.

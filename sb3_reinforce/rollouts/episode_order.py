@@ -45,7 +45,9 @@ class EpisodeOrder:
     def longest(self) -> int:
         """Timesteps so far of the longest episode that has not ended."""
         playing = self.episodes[self.episodes >= 0]
-        return int(self.n_steps - self.starts[playing].min(initial=self.n_steps if len(playing) else 0))
+        if len(playing) == 0:  # all wait for episodes to end that do not count
+            return 0 if self.complete else self.n_steps
+        return int(self.n_steps - self.starts[playing].min())
 
     @property
     def is_playing(self) -> np.ndarray:
