@@ -42,8 +42,6 @@ MONITORED = {
 @pytest.mark.parametrize("env", [*BARE, *MONITORED])
 @pytest.mark.parametrize("algorithm", [REINFORCE, RandomWeightSearch])
 def test_what_the_environment_calls_an_episode_is_not_taken_for_monitors(algorithm: Any, env: str, own: Any) -> None:
-    if env == "SyncVectorEnv" and not isinstance(own, int):
-        pytest.skip("Gymnasium's vector environments put infos into arrays")
     model = algorithm("LinearSoftmaxPolicy", {**BARE, **MONITORED}[env](own), seed=0)
     model.learn(200, log_interval=1)
     lengths = [episode["l"] for episode in model.ep_info_buffer]
