@@ -94,8 +94,12 @@ def test_one_of_tells_types_apart() -> None:
         assert not OneOf(["mean", 1]).allows(value)
 
 
+def is_even(value: Any) -> bool:
+    return value % 2 == 0
+
+
 def test_a_test_of_ones_own() -> None:
-    even = Condition("even", lambda value: value % 2 == 0)
+    even = Condition("even", is_even)
     assert even.allows(4)
     assert not even.allows(3)
 
