@@ -21,7 +21,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 
 from sb3_reinforce import EpisodeDurationCallback, RandomWeightSearch
-from sb3_reinforce.random_weight_search.random_weight_search import holds_threshold
+from sb3_reinforce.random_weight_search.confirmation import holds_threshold
 from tests.testbed import Toy
 
 BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)

@@ -1,0 +1,148 @@
+"""Candidates: weights that are guessed, and how they act."""
+
+import numpy as np
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.observations import Observations
+from sb3_reinforce.random_weight_search.episodes import EndedEpisodes
+from sb3_reinforce.random_weight_search.layers import searched_layers
+from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, feature_function, for_environment, greedy_choice
+
+
+class Candidates:
+    """
+    A candidate for each environment, and how well it has done so far.
+
+    All are played by one product a layer: a candidate's weights are a row of the layer's array.
+
+    :param policy: Whose layers they have. What is frozen there is the same in all of them.
+    :param n_envs: Number of environments.
+    :param n_eval_episodes: Over how many episodes a candidate's score is the mean.
+    :param weight_scale: Weights are drawn between minus this and this.
+    :param rng: Source of randomness.
+    :raises ValueError: If the policy can't be searched.
+    """
+
+    def __init__(
+        self,
+        policy: ActorCriticPolicy,
+        n_envs: int,
+        n_eval_episodes: int,
+        weight_scale: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._searched = searched_layers(policy)
+        self._n_eval_episodes, self._weight_scale, self._rng = n_eval_episodes, weight_scale, rng
+        self.layers = [layer.of_candidates(n_envs) for layer in self._searched]
+        """Weights have the shape ``(n_envs, n_in, n_out)``; frozen ones, ``(n_in, n_out)``."""
+        self._sums = np.zeros(n_envs)
+        self._counts = np.zeros(n_envs, dtype=np.int64)
+        self._plays_whole_episode = np.ones(n_envs, dtype=bool)
+        self.draw(np.arange(n_envs))
+
+    def draw(self, envs: np.ndarray) -> None:
+        """
+        Put new candidates in the place of some.
+
+        :param envs: Their environments. Shape ``(n,)``.
+        """
+        for searched, layer in zip(self._searched, self.layers, strict=True):
+            if searched.is_drawn:
+                shape = (len(envs), *layer.weight.shape[1:])
+                layer.weight[envs] = self._rng.uniform(-self._weight_scale, self._weight_scale, shape)
+        self._sums[envs], self._counts[envs] = 0.0, 0
+
+    def begin(self, at_start: np.ndarray) -> None:
+        """
+        Begin new episodes. What was begun before does not count.
+
+        :param at_start: Which environments stand at the start of an episode; the others play theirs to its end first, and
+            that one does not count either. Shape ``(n_envs,)``.
+        """
+        self._plays_whole_episode = at_start.copy()
+
+    def enter(self, ended: EndedEpisodes) -> np.ndarray:
+        """
+        :param ended: Episodes that have ended.
+        :return: The environments whose candidate has a score with this.
+        """
+        is_whole = self._plays_whole_episode[ended.envs]
+        self._plays_whole_episode[ended.envs] = True
+        envs, returns = ended.envs[is_whole], ended.returns[is_whole]
+        self._sums[envs] += returns
+        self._counts[envs] += 1
+        return envs[self._counts[envs] == self._n_eval_episodes]
+
+    def scores(self, envs: np.ndarray) -> np.ndarray:
+        """
+        :param envs: Environments whose candidate has a score.
+        :return: Mean returns. Shape ``(n,)``.
+        """
+        return self._sums[envs] / self._n_eval_episodes
+
+    def layers_of(self, env: int) -> list[DenseLayer]:
+        """
+        :param env: An environment.
+        :return: Its candidate's layers: views, good until the next is drawn.
+        """
+        return [
+            layer._replace(weight=layer.weight[env]) if searched.is_drawn else layer
+            for searched, layer in zip(self._searched, self.layers, strict=True)
+        ]
+
+    def put_into_policy(self, env: int) -> None:
+        """
+        Make a candidate's weights the policy's. Biases that are not frozen are 0 then.
+
+        :param env: Its environment.
+        """
+        for searched, layer in zip(self._searched, self.layers_of(env), strict=True):
+            searched.take(layer)
+
+
+class GreedyActor:
+    """
+    The most probable action (for Box actions, the mean) of layers that are played in the place of a policy's own.
+
+    :param policy: What else there is: features and spaces.
+    :param n_envs: Number of environments.
+    :param environment: What an error calls the environment.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, n_envs: int, environment: str = "") -> None:
+        self._space, self._n_envs, self._environment = policy.observation_space, n_envs, environment
+        self._features = feature_function(policy)
+        self._choose = for_environment(policy) or greedy_choice(policy.action_space)
+
+    def act(self, layers: list[DenseLayer], observations: Observations) -> np.ndarray:
+        """
+        :param layers: Of one candidate for all environments, or of one for each.
+        :param observations: Shape ``(n_envs, *observation_shape)``, or a dict of such.
+        :return: Actions as the environments take them. Shape ``(n_envs, *action_shape)``.
+        :raises ValueError: If an observation is not of its space's shape, or not of a type that can be cast to that of its
+            space without a loss; or if it is not finite.
+        """
+        features = self._features(self._declared(observations))
+        outputs = dense_forward(layers, features)
+        # An activation may hide an infinite observation (tanh(inf) is 1), a linear layer does not
+        hidden = any(layer.activation is not None for layer in layers)
+        if not np.isfinite(outputs).all() or (hidden and not np.isfinite(features).all()):
+            raise ValueError(
+                "An observation is not finite, or so large that its product with the weights is not. Mend the environment "
+                "(stable_baselines3.common.vec_env.VecCheckNan finds the step), or scale its observations (VecNormalize)."
+            )
+        return self._choose(outputs)
+
+    def _declared(self, observations: Observations) -> Observations:
+        if isinstance(observations, dict):
+            return {key: self._part(values, key) for key, values in observations.items()}
+        return self._part(observations)
+
+    def _part(self, values: np.ndarray, key: str | None = None) -> np.ndarray:
+        space = self._space if key is None else self._space[key]  # type: ignore[index]
+        shape = (self._n_envs, *(space.shape or ()))
+        if values.dtype == space.dtype and values.shape == shape:
+            return values
+        name = "observation" if key is None else f"observation {key!r}"
+        return as_declared(values, space, shape, name, self._environment)
