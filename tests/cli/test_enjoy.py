@@ -122,7 +122,7 @@ def test_enjoy_a_model_whose_weights_are_no_weights(
     with zipfile.ZipFile(trained / "model.zip") as archive, zipfile.ZipFile("forged.zip", "w") as forged:
         for name in archive.namelist():
             forged.writestr(name, content if name == part else archive.read(name))
-    error_of(capsys, "enjoy", "forged.zip", "--env", "CartPole-v1")
+    assert error_of(capsys, "enjoy", "forged.zip", "--env", "CartPole-v1") != "error: \n"
 
 
 def test_enjoy_in_another_environment(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,7 @@ def evaluation_of(*arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("odd_envs")
+@pytest.mark.filterwarnings("ignore:The environment has not ended one episode yet")
 @pytest.mark.parametrize(("arguments", "limit"), [([], DEFAULT_MAX_EPISODE_STEPS), (["--max-episode-steps", "7"], 7)])
 @pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
 def test_a_policy_that_never_gets_to_an_end(

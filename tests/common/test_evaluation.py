@@ -56,6 +56,7 @@ def evaluate(env: gym.Env, n_episodes: int) -> tuple[list[int], int]:
     counter = CutOffCounter()
     vec_env = DummyVecEnv([lambda: env])
     _, lengths = evaluate_policy(Still(), vec_env, n_episodes, callback=counter, return_episode_rewards=True)
+    assert isinstance(lengths, list)
     return lengths, counter.n_cut_off
 
 

@@ -128,7 +128,7 @@ def test_workers_end_with_a_client_that_is_killed(tmp_path: pathlib.Path) -> Non
     client.kill()
     client.wait()
     try:
-        until(lambda: [worker for worker in workers if is_running(worker)], lambda running: running == [])
+        assert until(lambda: [worker for worker in workers if is_running(worker)], lambda running: running == []) == []
     finally:
         for worker in filter(is_running, workers):
             os.kill(worker, signal.SIGKILL)

@@ -203,6 +203,7 @@ def test_the_same_code_has_the_same_fingerprint_in_another_process(lake: pathlib
     assert out.split()[-1] == plan(envs=("lake:Lake-v0",), hyperparams=OWN).fingerprint()
 
 
+@pytest.mark.filterwarnings("ignore:.*Overriding environment Lake-v0 already in registry")
 @pytest.mark.parametrize("change", [{"max_episode_steps": 50}, {"kwargs": {"map_name": "8x8"}}])
 def test_and_by_how_an_environment_is_registered(
     lake: pathlib.Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -152,6 +152,7 @@ class Alternation(gym.Env[np.ndarray, int]):
         return np.zeros(1, np.float32), 1.0, has_ended, False, {}
 
 
+@pytest.mark.filterwarnings("ignore:The environment has not ended one episode yet")
 @pytest.mark.parametrize("algo", HYPERPARAMS)
 @pytest.mark.parametrize(
     "own",

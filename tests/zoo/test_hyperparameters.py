@@ -85,6 +85,8 @@ def test_what_is_a_text_may_be_one() -> None:
     check_numbers({"policy": "MlpPolicy", "learning_rate": "lin_1e-3", "ent_coef": "auto", "normalize": "dict(a=1)"}, "mine")
     for key in ("env_kwargs", "train_env_kwargs"):  # an environment may be given any text
         check_numbers({key: {"map_name": "4", "inner": {"seed": "1e3"}}}, "mine")
+    with pytest.raises(HyperparameterError, match=r"monitor_kwargs: inner: seed is '1e3'"):
+        check_numbers({"monitor_kwargs": {"inner": {"seed": "1e3"}}}, "mine")
 
 
 # What the RL Zoo reads itself
@@ -142,8 +144,12 @@ def test_what_an_algorithm_does_not_have_is_named_and_what_it_has(
 
 
 def test_what_there_is_is_allowed() -> None:
-    check_hyperparameters({**PLAIN, "noise_type": "normal", "noise_std": 0.1, "gamma": 0.9}, SAC, "mine")
-    check_hyperparameters({**PLAIN, "n_envs": 2, "normalize": True, "callback": "a.B", "frame_stack": 2}, REINFORCE, "mine")
+    of_sac = {"noise_type": "normal", "noise_std": 0.1, "gamma": 0.9, "buffer_size": 1000}
+    check_hyperparameters({**PLAIN, **of_sac}, SAC, "mine")
+    assert "A2C has no hyperparameter noise_type, noise_std, buffer_size. It has " in refusal(A2C, **of_sac)
+    of_the_zoo = {"n_envs": 2, "normalize": True, "callback": "a.B", "frame_stack": 2, "train_env_wrapper": "a.B"}
+    check_hyperparameters({**PLAIN, **of_the_zoo}, REINFORCE, "mine")
+    check_hyperparameters({**PLAIN, **of_the_zoo}, A2C, "mine")
 
 
 class TakesAnything(A2C):
@@ -231,4 +237,7 @@ def test_an_environment_that_is_missing(table: Any, says: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_environment_that_is_not_missing(name: str) -> None:
-    check_entry({name: {}, "Acrobot-v1": {}}, NAMES, "reinforce", "my.yml")
+    table: dict[str, Any] = {name: {}, "Acrobot-v1": {}}
+    check_entry(table, NAMES, "reinforce", "my.yml")
+    with pytest.raises(HyperparameterError, match=f"It has {name}, Acrobot-v1"):
+        check_entry(table, ["Pendulum-v1", "atari"], "reinforce", "my.yml")
