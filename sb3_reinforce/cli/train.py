@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from sb3_reinforce.cli.shared import CliError, env_of, make_env, require_extra
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
+from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.evaluation import (
     CUT_OFF_ADVICE,
     MAX_EPISODE_STEPS_HELP,
@@ -99,6 +100,9 @@ def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSe
         make_env(options.env).close()  # its errors are in one line
         env = make_fast_vec_env(options.env, options.n_envs, options.seed)
     else:
+        single = make_env(options.env)
+        check_spaces(single.observation_space, single.action_space)  # before SB3 fails on what it can't serve
+        single.close()
         env = DummyVecEnv([lambda: make_env(options.env) for _ in range(options.n_envs)])
     policy = _choose_policy(options.algo, env)
     try:

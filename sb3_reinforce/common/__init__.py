@@ -1,1 +1,1 @@
-"""What the algorithms share: buffers, estimators, score functions, callbacks, figures."""
+"""What belongs to none of the other folders: callbacks, checks, saving, figures, wrappers, what is known exactly."""

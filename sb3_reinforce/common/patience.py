@@ -29,11 +29,11 @@ class Patience:
         """
         if self.warns and n_ended == 0:
             warnings.warn(
-                f"The environment has not ended one episode yet, after {n_steps} steps and all the timesteps that were "
-                "asked for. Only whole episodes can be learned from, so this goes on until they end. If they never do, give the "
+                f"The environment has not ended one episode yet, after {n_steps:,} timesteps of it: all that were asked "
+                "for. Only whole episodes can be learned from, so this goes on until they end. If they never do, give the "
                 "environment a time limit: gymnasium.make(..., max_episode_steps=...) or gymnasium.wrappers.TimeLimit.",
                 stacklevel=4,
             )
         self.warns = False
-        self.next_check = self.max_episode_steps
+        self.next_check = n_steps + max(self.max_episode_steps - longest, 1)
         check_that_episodes_end(longest, self.max_episode_steps)

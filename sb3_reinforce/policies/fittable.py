@@ -33,7 +33,8 @@ class FittablePolicy(ActorCriticPolicy):
         :return: ``loss`` and ``accuracy`` after each epoch, a list each. The loss is the cross-entropy (for Box
             actions, minus the mean log-density); the accuracy is the share of examples whose action is the
             policy's most probable one (for Box actions, empty).
-        :raises ValueError: If an argument is out of its range. The parameters are then as they were.
+        :raises ValueError: If an argument is out of its range, or no parameter that the actions depend on is learned. The
+            parameters are then as they were.
         :raises FloatingPointError: If the loss does not stay finite; the same holds.
         :raises ImportError: If there is to be a progress bar, but no tqdm.
         """

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, check_arguments
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 
@@ -147,4 +148,7 @@ def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs
 
 
 def _make_sb3(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+    env = gym.make(env_id, **env_kwargs)
+    check_spaces(env.observation_space, env.action_space)  # before SB3 fails on what it can't serve
+    env.close()
     return _named(make_vec_env(env_id, n_envs=n_envs, seed=seed, env_kwargs=env_kwargs), "sb3 (DummyVecEnv)")
