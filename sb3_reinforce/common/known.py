@@ -7,6 +7,7 @@ and nothing replaced. Everywhere else torch acts, and autograd differentiates.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, TypeVar
 
 from gymnasium import spaces
@@ -52,6 +53,7 @@ _BUILDERS = {
     "predict_values",
 }
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_GLOBAL_HOOKS = tuple(f"_global{name}" for name in _HOOKS)
 _HOOKS_OF_PARAMETERS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
@@ -106,10 +108,10 @@ def has_hooks(part: Any) -> bool:
     """
     if not isinstance(part, nn.Module):
         return False
-    holders = [(part, _HOOKS), *((parameter, _HOOKS_OF_PARAMETERS) for parameter in part.parameters(recurse=False))]
-    return any(getattr(torch_module, f"_global{name}", None) for name in _HOOKS) or any(
-        getattr(holder, name, None) for holder, names in holders for name in names
-    )
+    if any(getattr(part, name) for name in _HOOKS) or any(getattr(torch_module, name) for name in _GLOBAL_HOOKS):
+        return True
+    parameters = (parameter for parameter in part._parameters.values() if parameter is not None)
+    return any(getattr(parameter, name, None) for parameter in parameters for name in _HOOKS_OF_PARAMETERS)
 
 
 def _overridden_methods(policy_class: type) -> Iterator[str]:
@@ -125,7 +127,12 @@ def _overridden_methods(policy_class: type) -> Iterator[str]:
 
 def _has_methods_of_its_own(part: Any) -> bool:
     """Whether a method of the class is replaced in the object."""
-    return any(callable(getattr(type(part), name, None)) for name in vars(part))
+    return not _methods(type(part)).isdisjoint(vars(part))
+
+
+@cache
+def _methods(cls: Any) -> frozenset[str]:
+    return frozenset(name for name in dir(cls) if callable(getattr(cls, name, None)))
 
 
 def _is_of_space(distribution: Any, action_space: spaces.Space) -> bool:
