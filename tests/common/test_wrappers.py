@@ -46,6 +46,7 @@ def test_an_episode_that_lasts_is_rewarded_at_its_end() -> None:
     rewards, infos, ended = play(env, [1, 1, 1, 1])
     assert ended
     assert rewards == [0, 0, 0, 1]
+    infos[-1].pop("TimeLimit.truncated", None)  # rl_zoo3 adds it to TimeLimit, once it was imported
     assert infos == [{"time": 1}, {"time": 2}, {"time": 3}, {"time": 4, "is_success": True}]
 
 
@@ -93,7 +94,7 @@ def test_reinforce_learns_cartpole_from_success_alone() -> None:
     model = REINFORCE("LinearSoftmaxPolicy", make(8, seed=0), n_episodes=32, seed=0)
     _, lengths = evaluate_policy(model, make(10, seed=1), 50, deterministic=False, return_episode_rewards=True)
     assert np.mean(lengths) < 30
-    model.learn(20_000)
-    assert np.mean(model.ep_success_buffer) > 0.8  # what SB3 logs as rollout/success_rate
+    model.learn(40_000)
+    assert np.mean(model.ep_success_buffer) > 0.9  # what SB3 logs as rollout/success_rate
     mean, _ = evaluate_policy(model, make(10, seed=1), 50)
     assert mean > 48  # Monitor is inside: it counts steps

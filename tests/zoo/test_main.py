@@ -74,7 +74,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         for algo in ALGORITHMS:
             for policy in POLICIES:
                 evaluation = ["--eval-freq", 300, "--n-eval-envs", 2, "--eval-episodes", 3]
-                train(algo, "-params", f"policy:'{policy}'", "--save-freq", 100, *evaluation, steps=650)
+                # Whole episodes are played: with few at a time, all runs end between their second and third evaluation
+                params = [f"policy:'{policy}'", *(["n_episodes:2"] if algo == "reinforce" else [])]
+                train(algo, "-params", *params, "--save-freq", 100, *evaluation, steps=650)
     return folder / "logs"
 
 
@@ -95,13 +97,14 @@ def test_in_processes_of_their_own(algo: str, tmp_path: pathlib.Path) -> None:
 def test_train_leaves_what_the_zoo_leaves(trained: pathlib.Path, algo: str, run: int) -> None:
     folder = trained / algo / f"CartPole-v1_{run}"
     evaluations = np.load(folder / "evaluations.npz")
+    model = ALGORITHMS[algo].load(folder / "CartPole-v1.zip")
+    assert 650 <= model.num_timesteps < 900
     assert evaluations["timesteps"].tolist() == [300, 600]
     assert evaluations["results"].shape == (2, 3)
     assert {"best_model.zip", "rl_model_100_steps.zip", "rl_model_300_steps.zip"} <= {path.name for path in folder.iterdir()}
     assert len(pd.read_csv(folder / "0.monitor.csv", skiprows=1)) > 3
     config = yaml.unsafe_load((folder / "CartPole-v1" / "config.yml").read_text())
     assert config["policy"] == POLICIES[run - 1]
-    model = ALGORITHMS[algo].load(folder / "CartPole-v1.zip")
     assert isinstance(model.policy, LinearSoftmaxPolicy) == (run == 1)
     assert model.seed == 1
 
