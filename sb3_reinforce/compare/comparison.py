@@ -58,6 +58,9 @@ def compare(
     not stop the others; nor does an algorithm that can't be set up on one of the environments, all of whose runs have
     then failed. The numbers depend on the plan alone: not on the backend, the number of workers, or the order.
 
+    A plan is told by all that the numbers depend on: also by the versions of packages, and by the source code of the user's
+    own environments, wrappers and algorithms. What was edited is run again, and what is taken from disk is said.
+
     Evaluations are on environments of their own, at timesteps that all runs of an environment have in common, and at the end
     of each; actions are deterministic but for Atari and MiniGrid, as in the RL Zoo. A run that ends early, as
     RandomWeightSearch does when it has solved the environment, is evaluated for the rest of its timesteps as it then is.

@@ -37,7 +37,7 @@ def registration(spec: EnvSpec) -> dict[str, Any]:
     registered = {
         "max_episode_steps": spec.max_episode_steps,
         "kwargs": spec.kwargs,
-        "wrappers": {wrapper.name: wrapper.kwargs for wrapper in spec.additional_wrappers},
+        "wrappers": [{"name": wrapper.name, "kwargs": wrapper.kwargs} for wrapper in spec.additional_wrappers],
     }
     return json.loads(json.dumps(registered, default=_in_json, skipkeys=True))
 
@@ -128,10 +128,16 @@ def _add_module(name: str, found: dict[str, str]) -> None:
         return
     tree.body = [statement for statement in tree.body if not _is_main_guard(statement)]
     found[name] = _digest(ast.dump(tree))
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for imported in _imports(tree, package):
+    for imported in _imports(tree, _package_of(name, path)):
         if _is_users_own(imported):
             _add_module(imported, found)
+
+
+def _package_of(module: str, path: pathlib.Path) -> str:
+    """That which its relative imports start from."""
+    if module == "__main__":  # whose name says nothing
+        return getattr(sys.modules[module], "__package__", None) or ""
+    return module if path.name == "__init__.py" else module.rpartition(".")[0]
 
 
 def _add_source(name: str, obj: Any, found: dict[str, str]) -> None:
@@ -167,10 +173,7 @@ def _file_of(module: str) -> pathlib.Path | None:
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and ast.unparse(statement.test) in (
-        "__name__ == '__main__'",
-        "'__main__' == __name__",
-    )
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "__name__ == '__main__'"
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:

@@ -1,7 +1,9 @@
 import functools
 import importlib
 import linecache
+import os
 import pathlib
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -147,6 +149,37 @@ def test_a_source_that_can_not_be_told_is_no_error(user: Edit) -> None:
     assert "prices" not in fingerprints([room()])
 
 
+SCRIPT = """
+import gymnasium as gym
+from houses.walls import Walled
+from sb3_reinforce.compare.source_code import fingerprints
+
+REWARD = 1.0
+
+class Here(Walled):
+    pass
+
+if __name__ == "__main__":
+    print(fingerprints([Here]))
+"""
+
+
+def test_a_class_of_the_script_that_runs(user: Edit, tmp_path: pathlib.Path) -> None:
+    def run(text: str) -> str:
+        (tmp_path / "script.py").write_text(text)
+        root = str(pathlib.Path(__file__).parents[2])
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+        return subprocess.run(
+            [sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        ).stdout
+
+    before = run(SCRIPT)
+    assert "'__main__': " in before
+    assert "'houses.bricks': " in before
+    assert run(SCRIPT.replace("    print(", "    print  (")) == before
+    assert run(SCRIPT.replace("REWARD = 1.0", "REWARD = 2.0")) != before
+
+
 def in_a_notebook(source: str, cell: int) -> Any:
     """A class of a cell, of which Python has the lines, but no file."""
     module = types.ModuleType("notebook")
@@ -209,5 +242,5 @@ def test_how_an_environment_is_registered() -> None:
     assert registration(spec) == {
         "max_episode_steps": 9,
         "kwargs": {"size": 3, "map": [[1.0, 0.0], [0.0, 1.0]], "colour": "Colour", "names": ["a", "b"], "step": 0.5},
-        "wrappers": {"Narrow": {"by": 2}},
+        "wrappers": [{"name": "Narrow", "kwargs": {"by": 2}}],
     }
