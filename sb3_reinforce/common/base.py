@@ -159,8 +159,8 @@ class EpisodicAlgorithm(LoadableAlgorithm):
                 if not _can_be_pickled(value := getattr(self, name)):
                     raise ValueError(
                         f"The model can't be saved, for its {name} {value!r} can't be pickled: {error}. Give it a "
-                        "__getstate__ that leaves out what belongs to this process (open files, locks, environments), or save with "
-                        f"exclude=['{name}'] and set model.{name} after loading."
+                        "__getstate__ that leaves out what belongs to this process (open files, locks, environments), or "
+                        f"save with exclude=['{name}'] and set model.{name} after loading."
                     ) from error
             raise
 

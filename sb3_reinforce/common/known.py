@@ -115,19 +115,20 @@ def has_hooks(part: Any) -> bool:
 
 
 def _overridden_methods(policy_class: type) -> Iterator[str]:
-    """What a class changes of the one that is known, beside how its parts are built."""
-    classes = policy_class.__mro__
-    n_own = next(i for i, cls in enumerate(classes) if cls in _KNOWN)
-    for cls in classes[:n_own]:
+    """What a class, or another one beside those that are known, changes of these, beside how its parts are built."""
+    known = next(cls for cls in policy_class.__mro__ if cls in _KNOWN)
+    for cls in policy_class.__mro__:
+        if cls in _KNOWN or cls in ActorCriticPolicy.__mro__:
+            continue
         for name, value in vars(cls).items():
             is_method = callable(value) or isinstance(value, (property, classmethod, staticmethod))
-            if is_method and name not in _BUILDERS and hasattr(classes[n_own], name):
+            if is_method and name not in _BUILDERS and hasattr(known, name):
                 yield name
 
 
 def _has_methods_of_its_own(part: Any) -> bool:
     """Whether a method of the class is replaced in the object."""
-    return not _methods(type(part)).isdisjoint(vars(part))
+    return not _methods(type(part)).isdisjoint(vars(part))  # type: ignore[arg-type]
 
 
 @cache

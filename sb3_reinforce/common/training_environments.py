@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -165,22 +166,27 @@ class _CheckedObservations:
 
     def __init__(self, env: DummyVecEnv, environment: str) -> None:
         self.env, self.function, self.environment = env, type(env)._save_obs, environment
-        self.spaces = dict(getattr(env.observation_space, "spaces", {None: env.observation_space}))
-        self.dtypes = {key: array.dtype for key, array in env.buf_obs.items()}
+        self.dtype, self.shape = env.observation_space.dtype, env.observation_space.shape  # None for Dict spaces
         env._save_obs = self  # type: ignore[method-assign]
 
     def __call__(self, env_idx: int, obs: Any) -> None:
-        for key, dtype in self.dtypes.items():
-            part = obs if key is None else obs[key]
-            if type(part) is not np.ndarray or part.dtype is not dtype or part.shape != self.spaces[key].shape:
-                self._check(key, part, dtype)
+        if type(obs) is not np.ndarray or obs.dtype is not self.dtype or obs.shape != self.shape:  # not as it nearly always is
+            self._check(obs)
         self.function(self.env, env_idx, obs)
 
-    def _check(self, key: str | None, part: Any, dtype: np.dtype) -> None:
-        is_integer = isinstance(part, (int, np.integer)) and dtype.kind == "i"
-        if not (is_integer and self.spaces[key].shape == ()):
-            name = "observation" if key is None else f"observation {key!r}"
-            as_declared(np.asarray(part), self.spaces[key], self.spaces[key].shape, name, self.environment)
+    def _check(self, obs: Any) -> None:
+        spaces = getattr(self.env.observation_space, "spaces", None)
+        if spaces is None:
+            self._check_part(obs, self.env.observation_space, "observation")
+            return
+        for key, space in spaces.items():
+            self._check_part(obs[key], space, f"observation {key!r}")
+
+    def _check_part(self, part: Any, space: Any, name: str) -> None:
+        is_integer = isinstance(part, (int, np.integer)) and space.shape == () and space.dtype.kind == "i"
+        is_usual = isinstance(part, np.ndarray) and part.dtype == space.dtype and part.shape == space.shape
+        if not is_integer and not is_usual:
+            as_declared(np.asarray(part), space, space.shape, name, self.environment)
 
 
 def _check_observations(env: DummyVecEnv, environment: str) -> None:
