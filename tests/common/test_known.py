@@ -45,8 +45,6 @@ from tests.policies.usual_and_unusual import (
 )
 from tests.testbed import Toy
 
-BEHIND = "base classes behind the first one that is known are not looked at"
-
 
 def policy(cls: Any = MlpPolicy, space: spaces.Space = VECTOR, action_space: spaces.Space = THREE, **kwargs: Any) -> Any:
     return cls(space, action_space, lambda _: 0.1, **kwargs)
@@ -282,10 +280,7 @@ class OwnStatic(MlpPolicy):
         Mixed,
         OwnProperty,
         OwnStatic,
-        pytest.param(
-            ColdBesideLinear,
-            marks=pytest.mark.xfail(strict=True, reason=BEHIND),
-        ),
+        ColdBesideLinear,
     ],
 )
 def test_classes_that_may_act_in_another_way(cls: Any) -> None:
@@ -348,11 +343,9 @@ def test_what_is_parametrized_compiled_or_wrapped_is_not() -> None:
 @pytest.mark.parametrize(
     "name", [name for name, case in UNUSUAL.items() if not isinstance(case.policy, str) and name != "own extract_features"]
 )
-def test_random_weight_search_refuses_classes_that_it_does_not_know(name: str, request: pytest.FixtureRequest) -> None:
+def test_random_weight_search_refuses_classes_that_it_does_not_know(name: str) -> None:
     """By name, when it is made: it would rate other actions than the policy's."""
     case = UNUSUAL[name]
-    if name == "softmax, temperature from a second base class":
-        request.applymarker(pytest.mark.xfail(strict=True, reason=BEHIND))
     assert isinstance(case.policy, type)
     with pytest.raises(ValueError, match=case.policy.__name__):
         RandomWeightSearch(case.policy, Toy(case.observation_space, case.action_space), policy_kwargs=case.kwargs)

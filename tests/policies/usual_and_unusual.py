@@ -622,6 +622,7 @@ UNUSUAL: dict[str, Case] = {
         kwargs={"phi": phi},
         treat=with_module("", "action_net", lambda policy: nn.Linear(policy.features_dim, 3)),
     ),
+    "a layer in the place of layers": mlp(with_module("mlp_extractor", "policy_net", lambda policy: nn.Linear(3, 4))),
     "nested layers": mlp(
         with_module(
             "mlp_extractor",

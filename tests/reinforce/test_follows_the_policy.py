@@ -42,7 +42,6 @@ LIKELY = 1e-4
 """Of what is true, less often seen than this."""
 FAULTS = {
     "softmax in float64": "weights of float32 meet log-probabilities of float64",
-    "softmax, temperature from a second base class": "base classes behind the first one that is known are not looked at",
     "doubles_outputs of features_extractor.flatten": "what is inside of a features extractor is not looked at",
     "doubles_inputs of features_extractor.flatten": "what is inside of a features extractor is not looked at",
     "softmax, doubles_outputs of flatten": "what is inside of a features extractor is not looked at",
@@ -50,6 +49,7 @@ FAULTS = {
     "other flatten": "what is inside of a features extractor is not looked at",
     "softmax, other flatten": "what is inside of a features extractor is not looked at",
     "softmax, phi and another action_net": "known parts that do not go together",
+    "a layer in the place of layers": "the parts of a single layer are asked for",
     "softmax, pruned for good": "parameters are taken in the order in which they were registered",
     "softmax, wrapped by a mask": "a wrapper that hands on has_closed_form is differentiated as what is inside",
 }
