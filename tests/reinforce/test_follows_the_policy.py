@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import pathlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -399,6 +400,25 @@ def test_a_hook_that_changes_what_the_policy_does_is_followed_or_refused(what: s
         assert "hook" in str(error)  # noqa: PT017
     else:
         check(case, played)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"baseline": "value"}, {"baseline": "linear"}, {"baseline": "optimal", "log_gradient_snr": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("policy", ["MlpPolicy", "LinearSoftmaxPolicy"])
+def test_a_compiled_policy_learns_is_saved_and_loaded_as_any_other(
+    policy: str, arguments: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    plain, compiled = (REINFORCE(policy, "CartPole-v1", seed=0, n_episodes=3, device="cpu", **arguments) for _ in range(2))
+    compiled.policy = th.compile(compiled.policy, backend="eager")
+    before = plain.policy.parameters_to_vector()
+    compiled.learn(150).save(tmp_path / "model")
+    assert not np.array_equal(compiled.policy.parameters_to_vector(), before)
+    loaded = REINFORCE.load(tmp_path / "model", env=compiled.get_env())
+    np.testing.assert_array_equal(loaded.policy.parameters_to_vector(), compiled.policy.parameters_to_vector())
+    loaded.learn(100, reset_num_timesteps=False)
 
 
 # --- What can't be followed
