@@ -206,8 +206,8 @@ class Moves(BaseCallback):
 @pytest.mark.parametrize("n_steps", [0, 1, 4])
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_an_environment_that_was_moved_in_the_middle_is_noticed(kind: str, n_steps: int) -> None:
-    if "not to be reset" in kind:
-        pytest.skip("it says so itself")
+    if "not to be reset" in kind or (kind == "lives" and n_steps == 0):
+        pytest.skip("it says so itself, or stays where it is when it is reset")
     model = search(DummyVecEnv([ENVIRONMENTS[kind]] * 2))
     with pytest.raises(RuntimeError, match=r"Somebody else has stepped or reset the training environment.*own"):
         model.learn(100, Moves("step", n_steps))
