@@ -25,16 +25,20 @@ def as_declared(
             f"{who} returned an {name} of shape {values.shape}, but its space {space} makes it {shape}. Mend its "
             "observation_space."
         )
-    with np.errstate(invalid="ignore", over="ignore"):
-        cast = values.astype(space.dtype)
-    if values.dtype.kind in "biuf" and (
-        _is_rounded(values, cast) or np.array_equal(values, cast, equal_nan=cast.dtype.kind == "f")
-    ):
-        return cast
+    if values.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = values.astype(space.dtype)
+            if _is_rounded(values, cast) or _comes_back(values, cast):
+                return cast
     raise ValueError(
         f"{who} returned an {name} of type {values.dtype}, but its space {space} has the type {space.dtype}, and to cast it "
         "would lose something. Give the space the dtype of what is observed, or observations of the dtype of the space."
     )
+
+
+def _comes_back(values: np.ndarray, cast: np.ndarray) -> bool:
+    """Whether nothing has been lost. NumPy itself compares integers with real numbers as real numbers, and so loses digits."""
+    return bool(((cast.astype(values.dtype) == values) & ((cast < 0) == (values < 0))).all())
 
 
 def _is_rounded(values: np.ndarray, cast: np.ndarray) -> bool:

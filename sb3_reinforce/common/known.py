@@ -32,6 +32,7 @@ _KNOWN: set[type] = {
     FlattenExtractor,
     MlpExtractor,
     nn.Sequential,
+    nn.Flatten,
     nn.Linear,
     nn.Identity,
     nn.Tanh,
@@ -67,11 +68,21 @@ def known_exactly(cls: AnyType) -> AnyType:
     return cls
 
 
+def all_is_known(module: nn.Module) -> bool:
+    """
+    :param module: A module with others inside, such as a features extractor.
+    :return: Whether what it computes is known: all of them are.
+    """
+    return all(is_known(part) for part in module.modules())
+
+
 def is_known(part: Any) -> bool:
     """
     :param part: A module or a distribution.
-    :return: Whether what it computes is known: its type is, it has no hooks, and no method of its own.
+    :return: Whether what it computes itself is known: its type is, it has no hooks, and no method of its own.
     """
+    if type(part) is nn.Flatten and (part.start_dim, part.end_dim) != (1, -1):
+        return False
     return type(part) in _KNOWN and not _has_methods_of_its_own(part) and not has_hooks(part)
 
 

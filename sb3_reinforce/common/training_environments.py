@@ -1,16 +1,18 @@
 """The training environments: where episodes begin, what they give, and whether somebody else has moved them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.moves import count_moves
 from sb3_reinforce.common.observations import Observations
 
 
@@ -30,20 +32,23 @@ class TrainingEnvironments:
         self.name = environment_name(env)
         self.reset_takes_a_step = bool(getattr(env.unwrapped, "has_reset_transitions", False))
         self._plays_out = _must_not_be_reset_early(env)
-        self._counter = _count_moves(env)
-        self._n_moves = self._counter.n_moves
+        self._moves = count_moves(env)
+        self._n_moves = self._moves.n_moves
+        self._last: tuple[Any, np.ndarray] | None = None
         if isinstance(env.unwrapped, DummyVecEnv):
             _check_observations(env.unwrapped, self.name)
 
     @property
     def have_a_time_limit(self) -> bool:
-        """Whether the environment was registered with one."""
+        """Whether the environment was registered with one, or is wrapped in one."""
+        if all(self.env.env_is_wrapped(TimeLimit)):
+            return True
         spec = self.env.get_attr("spec", indices=0)[0] if self.env.has_attr("spec") else None
         return getattr(spec, "max_episode_steps", None) is not None
 
     def were_moved(self) -> bool:
         """:return: Whether somebody else has stepped or reset them since we did."""
-        return self._counter.n_moves != self._n_moves
+        return self._moves.n_moves != self._n_moves
 
     def step(self, actions: np.ndarray) -> VecEnvStepReturn:
         """
@@ -53,14 +58,14 @@ class TrainingEnvironments:
         :return: What that gives.
         :raises RuntimeError: If somebody else has moved them in the middle of a rollout.
         """
-        if self._counter.n_moves != self._n_moves:
+        if self._moves.n_moves != self._n_moves:
             raise RuntimeError(
                 f"Somebody else has stepped or reset the training environment {self.name} in the middle of a rollout, so that "
                 "its episodes are no longer those of the policy. Nothing was learned from this rollout. Evaluate on an "
                 "environment of its own. A callback that has none may evaluate in on_rollout_end."
             )
         result = self.env.step(actions)
-        self._n_moves = self._counter.n_moves
+        self._n_moves, self._last = self._moves.n_moves, (result[0], result[2])
         return result
 
     def start_rollout(self, last_obs: Observations, at_start: np.ndarray) -> tuple[Observations, np.ndarray]:
@@ -69,12 +74,19 @@ class TrainingEnvironments:
         :param at_start: Which of them stand at the start of an episode, as far as the algorithm knows. Shape ``(n_envs,)``.
         :return: What they show now, and which of them stand at the start of an episode now.
         """
-        moved = self.were_moved()
-        if moved or self.reset_takes_a_step or not (at_start.all() or self._plays_out):
+        if self._last is not None:  # an error in a callback may have kept it from the algorithm
+            last_obs, at_start = self._last
+        if self.were_moved() or self.reset_takes_a_step or not (at_start.all() or self._plays_out):
+            at_start = self._starts_of_a_reset()
             last_obs = self.env.reset()  # type: ignore[assignment]
-            at_start = np.full(self.env.num_envs, not (moved and self._plays_out))
-        self._n_moves = self._counter.n_moves
+        self._n_moves, self._last = self._moves.n_moves, None
         return last_obs, at_start
+
+    def _starts_of_a_reset(self) -> np.ndarray:
+        """Which environments will stand at the start of an episode if they are reset now. Shape ``(n_envs,)``."""
+        if self._plays_out and self.env.has_attr("was_real_done"):  # of EpisodicLifeEnv, which goes on with the game else
+            return np.array(self.env.get_attr("was_real_done"), dtype=bool)
+        return np.full(self.env.num_envs, not (self._plays_out and self.were_moved()))
 
     @contextmanager
     def beginning(self, last_obs: Observations | None, at_start: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -85,17 +97,27 @@ class TrainingEnvironments:
         :param at_start: Which of them stand at the start of an episode; None if nobody knows. Shape ``(n_envs,)``.
         :return: Which will stand there after a reset. Shape ``(n_envs,)``.
         """
-        moved, n_moves = self.were_moved(), self._counter.n_moves
-        stays = self._plays_out and last_obs is not None and not moved
-        if stays:
-            self.env.reset = lambda: last_obs  # type: ignore[method-assign, assignment, return-value]
-        try:
-            yield at_start if stays and at_start is not None else np.full(self.env.num_envs, not (moved and self._plays_out))
-        finally:
-            if stays:
-                del self.env.reset
-            if self._counter.n_moves != n_moves:
-                self._n_moves = self._counter.n_moves
+        if self._last is not None:
+            last_obs, at_start = self._last
+        n_moves = self._moves.n_moves
+        stays = self._plays_out and last_obs is not None and not self.were_moved()
+        with _reset_gives(self.env, last_obs) if stays else nullcontext():
+            yield at_start if stays and at_start is not None else self._starts_of_a_reset()
+        if self._moves.n_moves != n_moves:
+            self._n_moves, self._last = self._moves.n_moves, None
+
+
+@contextmanager
+def _reset_gives(env: VecEnv, obs: Observations | None) -> Iterator[None]:
+    """Within, to reset the environments leaves them where they are."""
+    before = vars(env).get("reset")
+    env.reset = lambda: obs  # type: ignore[method-assign, assignment, return-value]
+    try:
+        yield
+    finally:
+        del env.reset
+        if before is not None:
+            env.reset = before  # type: ignore[method-assign]
 
 
 def environment_name(env: VecEnv) -> str:
@@ -112,47 +134,13 @@ def environment_name(env: VecEnv) -> str:
 
 
 def _must_not_be_reset_early(env: VecEnv) -> bool:
-    if env.env_is_wrapped(EpisodicLifeEnv, indices=0)[0]:
+    if any(env.env_is_wrapped(EpisodicLifeEnv)):
         return True
-    has_monitor = env.has_attr("allow_early_resets")
-    return has_monitor and not all(env.get_attr("allow_early_resets"))
-
-
-class _Counted:
-    """
-    A method of a VecEnv that counts its calls, whoever makes them. An object, so that the VecEnv can be copied and pickled.
-
-    :param env: The VecEnv.
-    :param name: The method.
-    :param counter: The count.
-    """
-
-    def __init__(self, env: VecEnv, name: str, counter: "_Moves") -> None:
-        self.env, self.counter = env, counter
-        self.function = getattr(type(env), name)
-        self.replacement = vars(env).get(name)  # somebody else's
-        setattr(env, name, self)
-
-    def __call__(self, *args: Any) -> Any:
-        self.counter.n_moves += 1
-        return self.function(self.env, *args) if self.replacement is None else self.replacement(*args)
-
-
-class _Moves:
-    """How often a VecEnv has been stepped or reset, by whomever."""
-
-    n_moves = 0
-
-
-def _count_moves(env: VecEnv) -> _Moves:
-    innermost = env.unwrapped
-    counted = vars(innermost).get("step_async")
-    if isinstance(counted, _Counted):  # by another model, or by an earlier learn
-        return counted.counter
-    counter = _Moves()
-    for name in ("step_async", "reset"):
-        _Counted(innermost, name, counter)
-    return counter
+    monitored = [i for i, is_wrapped in enumerate(env.env_is_wrapped(Monitor)) if is_wrapped]
+    try:
+        return bool(monitored) and not all(env.get_attr("allow_early_resets", indices=monitored))
+    except AttributeError:  # the statistics are those of Monitor, but there is none
+        return False
 
 
 class _CheckedObservations:

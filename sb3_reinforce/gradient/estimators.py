@@ -107,14 +107,14 @@ def mean_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
     The mean over all timesteps of the rollout. Biased: it holds the very return that it is
     subtracted from. The bias shrinks as 1 / n_episodes; ``leave_one_out`` has none.
-    Williams (1992), section 4 (reinforcement comparison), has it as a running mean. Of a single timestep, which would be
-    compared with itself, it is 0.
+    Williams (1992), section 4 (reinforcement comparison), has it as a running mean. Of a single episode
+    whose returns are all the same, which would be compared with themselves, it is 0.
 
     :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
     :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
     :return: Shape ``(n_timesteps,)``.
     """
-    if len(returns) == 1:
+    if len(lengths) == 1 and are_alike(returns):
         return np.zeros_like(returns)
     return np.full_like(returns, returns.mean())
 
@@ -206,10 +206,17 @@ def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     :param n_episodes: How many episodes they are of.
     :return: Shape ``(n_timesteps,)``.
     """
-    deviations, std = advantages - advantages.mean(), advantages.std()
-    if n_episodes == 1 and std <= 1e-10 * np.abs(advantages).max():
+    if n_episodes == 1 and are_alike(advantages):
         return advantages
-    return deviations / (std + 1e-8)
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def are_alike(values: np.ndarray) -> bool:
+    """
+    :param values: At least one. Shape ``(n,)``.
+    :return: Whether they are all the same, but for rounding.
+    """
+    return bool(np.ptp(values) <= 1e-10 * np.abs(values).max())
 
 
 def signal_to_noise(estimates: np.ndarray) -> float:

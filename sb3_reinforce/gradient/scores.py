@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from sb3_reinforce.features.fixed_features import unobserved
@@ -119,7 +120,8 @@ class AutogradScores:
 
     def check(self) -> None:
         """See :class:`Scores`. Which parameters the actions depend on shows with the first gradient only."""
-        if not any(parameter.requires_grad for parameter in self.policy.parameters()):
+        critic = {id(parameter) for module in _critic(self.policy) for parameter in module.parameters()}
+        if not any(parameter.requires_grad and id(parameter) not in critic for parameter in self.policy.parameters()):
             raise ValueError(NOTHING_TO_LEARN)
 
     def _log_behaviour(self, batch: EpisodeBatch) -> tuple[th.Tensor, th.Tensor]:
@@ -156,13 +158,23 @@ class AutogradScores:
         raise NotImplementedError
 
 
+def _critic(policy: Any) -> list[nn.Module]:
+    """What an actor-critic policy of SB3 has for its value net alone."""
+    named = [getattr(policy, "value_net", None), getattr(getattr(policy, "mlp_extractor", None), "value_net", None)]
+    if not getattr(policy, "share_features_extractor", True):
+        named.append(getattr(policy, "vf_features_extractor", None))
+    return [module for module in named if isinstance(module, nn.Module)]
+
+
 def scores_of(policy: Any) -> Scores:
     """
     :param policy: Any actor-critic policy, also one that is compiled or wrapped.
     :return: The closed form where it is known to be right, else autograd.
     :raises ValueError: If the policy can only be followed half: see :func:`~sb3_reinforce.rollouts.doors.door_of`.
     """
-    return ClosedFormScores(policy) if getattr(policy, "has_closed_form", False) else AutogradScores(policy)
+    # Not of a wrapper that hands on the attributes of what is inside
+    has_closed_form = isinstance(policy, ActorCriticPolicy) and getattr(policy, "has_closed_form", False)
+    return ClosedFormScores(policy) if has_closed_form else AutogradScores(policy)
 
 
 def _mixture(policy: Any, batch: EpisodeBatch) -> Mixture | None:

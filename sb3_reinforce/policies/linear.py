@@ -152,7 +152,9 @@ class LinearPolicy(FittablePolicy):
         return [parameter for module in modules for parameter in module.parameters()]
 
     def _parameters_of_outputs(self) -> list[nn.Parameter]:
-        return [*self.action_net.parameters(), *([self.log_std] if isinstance(self.action_space, spaces.Box) else [])]
+        named = dict(self.action_net.named_parameters())  # in whatever order they were registered
+        layer = [named[name] for name in ("weight", "bias") if name in named]
+        return [*layer, *([self.log_std] if isinstance(self.action_space, spaces.Box) else [])]
 
     @property
     def has_closed_form(self) -> bool:
@@ -248,17 +250,17 @@ class LinearPolicy(FittablePolicy):
         latent, head = self._latent(obs), head_of(self.action_net)
         distribution = self._distribution(head, latent)
         terms = distribution.terms(actions)
-        log_behaviour, factors = terms.log_prob, weights
+        log_behaviour, factors = terms.log_prob, weights.to(terms.log_prob)
         if mixture is not None:
             log_behaviour = mixture.log_prob(terms.log_prob)
-            factors = weights * mixture.factor(terms.log_prob)
+            factors = factors * mixture.factor(terms.log_prob)
         by_outputs = terms.score * factors
         if entropy_weight:
             by_outputs += entropy_weight * distribution.entropy_score()
         for parameter, uphill in zip(self._parameters_of_outputs(), head.gradients(latent, by_outputs), strict=True):
             if parameter.requires_grad:
                 parameter.grad = -uphill if parameter.grad is None else parameter.grad - uphill
-        return -float(weights @ log_behaviour), float(terms.entropy.sum())
+        return -float(weights.to(log_behaviour) @ log_behaviour), float(terms.entropy.sum())
 
     @th.no_grad()
     def fisher(self, obs: PyTorchObs) -> th.Tensor:

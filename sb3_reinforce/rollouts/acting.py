@@ -19,7 +19,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
-from sb3_reinforce.common.known import is_known
+from sb3_reinforce.common.known import all_is_known
 from sb3_reinforce.common.observations import Observations, named_parts
 from sb3_reinforce.features.fixed_features import FixedFeatures
 from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only
@@ -93,7 +93,7 @@ def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.n
         :class:`~sb3_reinforce.features.phi.PhiExtractor`, ``(n_envs, n_actions, n_features)``.
     """
     space, extractor = policy.observation_space, policy.pi_features_extractor
-    if is_known(extractor):
+    if all_is_known(extractor):
         if isinstance(extractor, PhiExtractor):
             return _phi_features(policy, extractor)
         if isinstance(extractor, FixedFeatures):
@@ -129,7 +129,7 @@ def _phi_features(policy: ActorCriticPolicy, extractor: PhiExtractor) -> Callabl
 
 def _one_hot(indices: np.ndarray, n: int) -> np.ndarray:
     one_hot = np.zeros((len(indices), n), dtype=np.float32)
-    one_hot[np.arange(len(indices)), indices] = 1.0
+    one_hot[np.arange(len(indices)), indices.astype(np.int64, copy=False)] = 1.0
     return one_hot
 
 

@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 
-from sb3_reinforce.common.known import has_hooks, overrides
+from sb3_reinforce.common.known import overrides
 
 _DOORS = ("forward", "evaluate_actions")
 
@@ -59,7 +59,7 @@ class ByDistribution:
 class ByForward:
     """
     ``policy(obs)`` and ``policy.evaluate_actions(obs, actions)``, which SB3's A2C and PPO go by while they train: for a policy
-    with these two methods of its own, for one that is compiled or wrapped, or one with a hook.
+    with these two methods of its own, and for one that is compiled or wrapped.
 
     :param policy: Any actor-critic policy.
     """
@@ -85,8 +85,8 @@ def door_of(policy: Any) -> Door:
     """
     :param policy: Any actor-critic policy, also one that is compiled or wrapped.
     :return: The way to ask it.
-    :raises ValueError: If it overrides one of SB3's two doors and not the other, so that actions would be drawn by one
-        distribution and learned from by another.
+    :raises ValueError: If it overrides one of SB3's two doors and not the other, or has a hook on one of them, so that
+        actions would be drawn by one distribution and learned from by another.
     """
     inner = getattr(policy, "_orig_mod", policy)  # of torch.compile, which compiles what forward does
     if not isinstance(inner, ActorCriticPolicy):
@@ -98,7 +98,11 @@ def door_of(policy: Any) -> Door:
             f"{type(inner).__name__} overrides {overridden[0]}, but not {other}: actions would be drawn by one distribution, "
             f"and learned from by another. Override both, as for SB3's A2C and PPO; or neither, and get_distribution instead."
         )
-    is_more_than_its_methods = inner is not policy or has_hooks(inner)
-    if overridden or (is_more_than_its_methods and not overrides(inner, "get_distribution")):
+    if inner._forward_hooks or inner._forward_pre_hooks:
+        raise ValueError(
+            f"This {type(inner).__name__} has a forward hook on the policy itself. torch calls it where actions are drawn, "
+            "and not where they are learned from. Put it on one of the policy's modules, such as policy.action_net."
+        )
+    if overridden or (inner is not policy and not overrides(inner, "get_distribution")):
         return ByForward(policy)
     return ByDistribution(policy)

@@ -142,6 +142,16 @@ class EpisodeBuffer(BaseBuffer):
             obs, space, array.shape[1:], "observation" if key is None else f"observation {key!r}", self.environment
         )
 
+    def _declared(self, obs: Any) -> Any:
+        """One observation in the types of its space."""
+        name, space = "observation where a time limit ended the episode", self.observation_space
+        if isinstance(space, spaces.Dict):
+            return {key: self._declared_part(obs[key], part, f"{name}, {key!r},") for key, part in space.items()}
+        return self._declared_part(obs, space, name)
+
+    def _declared_part(self, obs: Any, space: Any, name: str) -> np.ndarray:
+        return as_declared(np.asarray(obs), space, space.shape, name, self.environment)
+
     def _end_episodes(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> np.ndarray:
         envs, episodes = self.order.end_episodes(dones)
         if self._keep_cut_off:
@@ -210,7 +220,7 @@ class EpisodeBuffer(BaseBuffer):
             self._close_block()
             self._join_pieces()
             self._n_steps_of_last_rollout = self.order.n_steps
-            observations = list(self._cut_off.values())
+            observations = [self._declared(obs) for obs in self._cut_off.values()]
             self._rollout = Rollout(
                 self._blocks,
                 self.lengths,
@@ -228,7 +238,7 @@ class EpisodeBuffer(BaseBuffer):
 
     @rewards.setter
     def rewards(self, values: np.ndarray) -> None:
-        self.rollout().rewards[:] = values
+        _overwrite(self.rollout().rewards, values)
 
     @property
     def observations(self) -> Observations:
@@ -237,7 +247,7 @@ class EpisodeBuffer(BaseBuffer):
 
     @observations.setter
     def observations(self, values: Observations) -> None:
-        map_observations(np.copyto, self.rollout().observations, values)
+        map_observations(_overwrite, self.rollout().observations, values)
 
     @property
     def actions(self) -> np.ndarray:
@@ -246,10 +256,16 @@ class EpisodeBuffer(BaseBuffer):
 
     @actions.setter
     def actions(self, values: np.ndarray) -> None:
-        self.rollout().actions[:] = values
+        _overwrite(self.rollout().actions, values)
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> Any:
         raise NotImplementedError("Episodes are whole: a rollout is read with rollout(), never sampled from.")
+
+
+def _overwrite(array: np.ndarray, values: np.ndarray) -> None:
+    if np.ndim(values) > 0 and np.shape(values) != array.shape:
+        raise ValueError(f"The rollout has arrays of shape {array.shape} here, but got one of shape {np.shape(values)}.")
+    np.copyto(array, values)  # which raises TypeError where it would have to cast real numbers to integers
 
 
 def _flat(array: np.ndarray, n_steps: int) -> np.ndarray:

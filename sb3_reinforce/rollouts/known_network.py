@@ -7,7 +7,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_reinforce.common.known import acts_as_known, is_known
-from sb3_reinforce.features.phi import PhiNet
+from sb3_reinforce.features.phi import PhiExtractor, PhiNet
 
 
 class KnownNetwork(NamedTuple):
@@ -31,10 +31,13 @@ def known_network(policy: Any) -> KnownNetwork | None:
         return None
     assert isinstance(policy, ActorCriticPolicy)
     extractor = policy.mlp_extractor
-    if not is_known(extractor) or not is_known(extractor.policy_net):
+    layers = extractor.policy_net
+    if not is_known(extractor) or not is_known(layers) or not isinstance(layers, nn.Sequential):
         return None
-    modules = [*extractor.policy_net, policy.action_net]
+    modules = [*layers, policy.action_net]
     if not all(is_known(module) and _has_plain_parameters(module) for module in modules):
+        return None
+    if isinstance(policy.action_net, PhiNet) != isinstance(policy.pi_features_extractor, PhiExtractor):
         return None
     if not isinstance(policy.action_net, nn.Linear) or type(getattr(policy, "log_std", _PLAIN)) is not nn.Parameter:
         return None

@@ -1,5 +1,6 @@
 """Gymnasium's vector infos: values of all sub-environments by key, with a mask under ``_key`` of those that have it."""
 
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,20 +47,19 @@ def allow_values_of_several_types(vector_env: VectorEnv) -> None:
 
     :param vector_env: The vector environment; it is changed.
     """
-    add_values_of_one_type = vector_env._add_info
+    vector_env._add_info = partial(_add_info, vector_env._add_info)  # type: ignore[method-assign]
 
-    def add_info(vector_infos: Info, env_info: Info, env_num: int) -> Info:
-        for key, value in env_info.items():
-            mask = vector_infos.get(f"_{key}")
-            if mask is None or _is_of_their_type(value, vector_infos[key]):
-                add_values_of_one_type(vector_infos, {key: value}, env_num)
-            else:
-                vector_infos[key] = _as_objects(vector_infos[key], mask)
-                vector_infos[key][env_num] = value
-                mask[env_num] = True
-        return vector_infos
 
-    vector_env._add_info = add_info  # type: ignore[method-assign]
+def _add_info(add_values_of_one_type: Any, vector_infos: Info, env_info: Info, env_num: int) -> Info:
+    for key, value in env_info.items():
+        mask = vector_infos.get(f"_{key}")
+        if mask is None or _is_of_their_type(value, vector_infos[key]):
+            add_values_of_one_type(vector_infos, {key: value}, env_num)
+        else:
+            vector_infos[key] = _as_objects(vector_infos[key], mask)
+            vector_infos[key][env_num] = value
+            mask[env_num] = True
+    return vector_infos
 
 
 def _is_of_their_type(value: Any, values: Any) -> bool:
