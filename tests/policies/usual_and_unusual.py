@@ -239,14 +239,6 @@ def doubles_gradients(module: nn.Module) -> None:
     module.register_full_backward_hook(lambda module, inputs, outputs: tuple(g if g is None else 2 * g for g in inputs))
 
 
-def _only_looks(policy: nn.Module) -> None:
-    policy.register_forward_hook(lambda module, inputs, output: None)
-
-
-def _only_looks_before(policy: nn.Module) -> None:
-    policy.register_forward_pre_hook(lambda module, inputs: None)
-
-
 class _Twice(nn.Module):
     def forward(self, weight: th.Tensor) -> th.Tensor:
         return 2.0 * weight
@@ -564,8 +556,6 @@ UNUSUAL: dict[str, Case] = {
     "gaussian, doubles_outputs of action_net": gaussian(on_module("action_net", doubles_outputs)),
     "doubles_gradients of action_net": mlp(on_module("action_net", doubles_gradients)),
     "doubles_gradients of a layer": mlp(on_module("mlp_extractor.policy_net.1", doubles_gradients)),
-    "somebody looks at the policy": mlp(_only_looks, doors=True, taken_for=None),
-    "softmax, somebody looks at the policy": softmax(_only_looks_before, doors=True, taken_for=None),
     # Parametrizations and pruning
     "parametrized action_net": mlp(parametrized("action_net")),
     "parametrized layer": mlp(parametrized("mlp_extractor.policy_net.0")),

@@ -53,9 +53,7 @@ def test_for_a_policy_with_both_of_sb3s_doors_it_is_these(cls: Any) -> None:
     assert type(door_of(make(cls))) is ByForward
 
 
-@pytest.mark.parametrize(
-    "wrap", [compiled, Delegate, MaskingDelegate, lambda policy: [policy.register_forward_hook(lambda *_: None), policy][1]]
-)
+@pytest.mark.parametrize("wrap", [compiled, Delegate, MaskingDelegate])
 def test_for_what_is_more_than_its_methods_too(wrap: Any) -> None:
     assert type(door_of(wrap(make(MlpPolicy)))) is ByForward
 
@@ -88,6 +86,16 @@ class BothAgain(OnlyForward, OnlyEvaluates): ...
 def test_half_of_them_is_refused(wrap: Any, cls: Any, words: str) -> None:
     with pytest.raises(ValueError, match=f"{words}.*Override both.*or neither, and get_distribution"):
         door_of(wrap(make(cls)))
+
+
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_hook_that_only_one_of_them_knows_is_refused(register: str) -> None:
+    policy = make(MlpPolicy)
+    handle = getattr(policy, register)(lambda *_: None)
+    with pytest.raises(ValueError, match="MlpPolicy has a forward hook on the policy itself"):
+        door_of(policy)
+    handle.remove()
+    assert type(door_of(policy)) is ByDistribution
 
 
 def test_halves_that_come_together_are_not() -> None:

@@ -16,9 +16,6 @@ from tests.policies.usual_and_unusual import CASES, PLANE, THREE, UNUSUAL, USUAL
 from tests.testbed import Toy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
-FAULTS = {
-    "a layer in the place of layers": "the parts of a single layer are asked for",
-}
 KNOWN = {name for name, case in CASES.items() if case.is_fast} | {
     "CNN",
     "CNN, Box",
@@ -67,10 +64,7 @@ def through(network: Any, policy: Any, obs: Any) -> th.Tensor:
 
 
 @th.no_grad()
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=FAULTS[n]) if n in FAULTS else ()) for n in CASES],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_network_that_is_known_gives_what_the_policy_gives(name: str) -> None:
     policy = make(CASES[name])
     network = known_network(policy)
@@ -93,7 +87,7 @@ NETWORKS_AS_ANY_OTHER = ("other action_net", "softmax, pruned for good")
 UNKNOWN = [
     name
     for name, case in UNUSUAL.items()
-    if case.taken_for and name not in FAULTS and name not in NETWORKS_AS_ANY_OTHER
+    if case.taken_for and name not in NETWORKS_AS_ANY_OTHER
     if "flatten" not in name and "features_extractor" not in name  # what comes before the network is called as it is
 ]
 
@@ -169,7 +163,7 @@ def _lambda_in_between(policy: Any) -> None:
 @pytest.mark.parametrize(
     "treat",
     [
-        pytest.param(_no_sequence, marks=pytest.mark.xfail(strict=True, reason="the parts of a single layer are asked for")),
+        _no_sequence,
         _dropout_within,
         _a_net_of_its_own,
         _weight_that_is_no_parameter,
