@@ -30,9 +30,9 @@ class Patience:
         if self.warns and n_ended == 0:
             warnings.warn(
                 f"The environment has not ended one episode yet, after {n_steps:,} timesteps of it: all that were asked "
-                "for. Only whole episodes can be learned from, so this goes on until they end. If they never do, give the "
+                "for. Only whole episodes count, so nothing has come of them yet. If they never end, give the "
                 "environment a time limit: gymnasium.make(..., max_episode_steps=...) or gymnasium.wrappers.TimeLimit.",
-                stacklevel=4,
+                stacklevel=5,
             )
         self.warns = False
         self.next_check = n_steps + max(self.max_episode_steps - longest, 1)

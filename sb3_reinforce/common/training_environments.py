@@ -74,7 +74,7 @@ class TrainingEnvironments:
         :param at_start: Which of them stand at the start of an episode, as far as the algorithm knows. Shape ``(n_envs,)``.
         :return: What they show now, and which of them stand at the start of an episode now.
         """
-        if self._last is not None:  # an error in a callback may have kept it from the algorithm
+        if self._last is not None and last_obs is not self._last[0]:  # an error in a callback has kept it from the algorithm
             last_obs, at_start = self._last
         if self.were_moved() or self.reset_takes_a_step or not (at_start.all() or self._plays_out):
             at_start = self._starts_of_a_reset()
@@ -97,7 +97,7 @@ class TrainingEnvironments:
         :param at_start: Which of them stand at the start of an episode; None if nobody knows. Shape ``(n_envs,)``.
         :return: Which will stand there after a reset. Shape ``(n_envs,)``.
         """
-        if self._last is not None:
+        if self._last is not None and last_obs is not self._last[0]:
             last_obs, at_start = self._last
         n_moves = self._moves.n_moves
         stays = self._plays_out and last_obs is not None and not self.were_moved()

@@ -6,7 +6,7 @@ import numpy as np
 import torch as th
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from sb3_reinforce.gradient.natural_gradient import natural_step
+from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
 from sb3_reinforce.gradient.scores import ClosedFormScores, Scores
 from sb3_reinforce.rollouts.rollout import Rollout
 
@@ -20,6 +20,14 @@ class Step(Protocol):
     def check(self) -> None:
         """
         :raises ValueError: If the policy can't be stepped like this.
+        """
+        ...
+
+    def entropy_coef(self, n_steps: int, scale: float) -> float:
+        """
+        :param n_steps: Steps taken before.
+        :param scale: Standard deviation of what scores are weighed by.
+        :return: The entropy bonus that this way needs, beside the user's own.
         """
         ...
 
@@ -44,6 +52,10 @@ class OptimizerStep:
 
     def check(self) -> None:
         """Every policy has one."""
+
+    def entropy_coef(self, n_steps: int, scale: float) -> float:
+        """See :class:`Step`. None."""
+        return 0.0
 
     def take(self, rollout: Rollout, learning_rate: float) -> None:
         """See :class:`Step`. The learning rate is the optimizer's."""
@@ -73,6 +85,10 @@ class NaturalStep:
             )
         n_parameters = sum(parameter.numel() for parameter in self.scores.parameters)
         check_unknowns("natural_gradient", "parameters", n_parameters, "natural_gradient=False")
+
+    def entropy_coef(self, n_steps: int, scale: float) -> float:
+        """See :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`. Where nothing is learned, nothing is forgotten."""
+        return scale * forgetting(n_steps)
 
     @th.no_grad()
     def take(self, rollout: Rollout, learning_rate: float) -> None:

@@ -73,7 +73,7 @@ def dense_layers(policy: Any) -> list[DenseLayer] | None:
 def _dense_layers_of(network: KnownNetwork) -> list[DenseLayer] | None:
     layers: list[DenseLayer] = []
     for module in (*network.hidden, network.action_net):
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module.weight.dtype in (th.float32, th.float64):
             weight = module.weight.detach().numpy().T
             bias = np.zeros(1, np.float32) if module.bias is None else module.bias.detach().numpy()
             layers.append(DenseLayer(weight, bias, None))
@@ -268,7 +268,7 @@ def for_environment(policy: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     if policy.squash_output:
         return lambda actions: policy.unscale_action(actions.reshape(-1, *space.shape))
     if space.dtype.kind == "f":
-        return lambda actions: actions.reshape(-1, *space.shape).clip(space.low, space.high)
+        return lambda actions: actions.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype, copy=False)
     return lambda actions: np.rint(actions.reshape(-1, *space.shape).clip(space.low, space.high)).astype(space.dtype)
 
 
