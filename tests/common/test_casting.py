@@ -38,8 +38,7 @@ def test_integers_and_what_becomes_integers_come_out_as_they_went_in(data: Any, 
     else:
         assert cast.dtype == wanted
         assert cast.shape == values.shape
-        compares_exactly = came.kind == wanted.kind or max(map(abs, exact)) < 2**53
-        if not (came.kind == wanted.kind == "f") and compares_exactly:
+        if not (came.kind == wanted.kind == "f"):
             assert cast.ravel().tolist() == exact
 
 
@@ -90,11 +89,7 @@ def test_what_is_not_lost_is_cast(values: Any, space: spaces.Space) -> None:
         ([1e300, 1], box(np.float32)),
         ([1e5, 1], box(np.float16)),
         ([2**24 + 1, 1], box(np.float32)),
-        pytest.param(
-            [2**53 + 1, 1],
-            box(np.float64),
-            marks=pytest.mark.xfail(strict=True, reason="NumPy compares int64 with float64 as float64"),
-        ),
+        ([2**53 + 1, 1], box(np.float64)),
         (2.7, spaces.Discrete(4)),
         (["1", "2"], box(np.float32)),
         ([1j, 1], box(np.float32)),

@@ -369,7 +369,6 @@ def test_arrays_of_another_shape_are_refused(spoil: Callable[[Any], None]) -> No
         make("closed form", 1).learn(1, callback=AtEnd(spoil))
 
 
-@pytest.mark.xfail(strict=True, reason="what is assigned is cast without a look")
 @pytest.mark.parametrize("actions", [0.5, np.nan], ids=str)
 def test_numbers_that_are_no_actions_are_refused(actions: float) -> None:
     def spoil(buffer: Any) -> None:

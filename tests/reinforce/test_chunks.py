@@ -237,15 +237,7 @@ LIMITED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason="the wrapper is not looked for") if "wrap" in name else ()
-        )
-        for name in LIMITED
-    ],
-)
+@pytest.mark.parametrize("name", LIMITED)
 def test_who_has_a_time_limit_is_not_told_to_get_one(name: str) -> None:
     model = REINFORCE("LinearSoftmaxPolicy", LIMITED[name](), seed=0, n_episodes=2)
     with warnings.catch_warnings():
@@ -290,10 +282,8 @@ def how_good(model: REINFORCE) -> float:
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("baseline", ["none", "mean"])
 def test_a_rollout_of_one_episode_with_a_reward_at_its_end_teaches_something(
-    baseline: str, length: int, worst: float, normalize_advantage: bool, request: pytest.FixtureRequest
+    baseline: str, length: int, worst: float, normalize_advantage: bool
 ) -> None:
-    if (baseline, length) == ("mean", 3):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the episode is compared with itself only"))
     env = Choice(length, worst)
     arguments = {"learning_rate": 0.1, "n_episodes": 1, "baseline": baseline, "normalize_advantage": normalize_advantage}
     model = REINFORCE("LinearSoftmaxPolicy", env, seed=1, **arguments)  # type: ignore[arg-type]

@@ -174,7 +174,6 @@ def test_each_episode_is_a_whole_one(env: str, plan: list[Any], n_envs: int, n_e
     assert_whole(looks, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="only the first environment is asked for its wrappers, or all must have them")
 @pytest.mark.parametrize("other", [no_early_reset, a_life])
 def test_one_of_several_environments_may_be_such_a_one(other: Callable[[], gym.Env]) -> None:
     model = make(DummyVecEnv([Round, Round, other]))
@@ -346,14 +345,12 @@ def by_a_method(callback: Any) -> None:
     callback.training_env.env_method("reset")
 
 
-@pytest.mark.xfail(strict=True, reason="moves of the environments inside of a VecEnv are not counted")
 @pytest.mark.parametrize("move", [inside_out, by_a_method])
 def test_an_environment_inside_is_watched_as_well_in_the_middle_of_a_rollout(move: Any) -> None:
     with pytest.raises(RuntimeError, match="middle of a rollout"):
         make(Round()).learn(300, callback=Looks("on_step", move))
 
 
-@pytest.mark.xfail(strict=True, reason="moves of the environments inside of a VecEnv are not counted")
 @pytest.mark.parametrize("moment", ["on_rollout_start", "on_rollout_end"])
 @pytest.mark.parametrize("move", [inside_out, by_a_method])
 def test_an_environment_inside_is_watched_as_well_between_rollouts(move: Any, moment: str) -> None:
@@ -362,7 +359,6 @@ def test_an_environment_inside_is_watched_as_well_between_rollouts(move: Any, mo
     assert_whole(looks)
 
 
-@pytest.mark.xfail(strict=True, reason="with the second learn, what counts the resets is lost")
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_it_is_told_after_several_calls_of_learn_as_well(n_envs: int) -> None:
     model = make(DummyVecEnv(ENVS["lives"](n_envs))).learn(50).learn(50)
@@ -399,7 +395,6 @@ MOVED_BEFORE: dict[str, Callable[[VecEnv], Any]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="what happened before a model's first learn is not known")
 @pytest.mark.parametrize("name", MOVED_BEFORE)
 def test_lives_that_somebody_began_before_are_played_out_first(name: str) -> None:
     wrong = 0
@@ -432,7 +427,6 @@ def _fails(callback: Any) -> None:
     raise ArithmeticError
 
 
-@pytest.mark.xfail(strict=True, reason="a step that a callback interrupts has moved the environments, but nobody knows")
 @pytest.mark.parametrize("env", ENVS)
 def test_an_error_in_any_step_leaves_environments_that_can_be_learned_from(env: str) -> None:
     """As somebody makes it who stops a notebook's cell, and goes on."""

@@ -235,10 +235,8 @@ def actor_parameters(policy: str) -> list[str]:
 @pytest.mark.parametrize("what", ["all", "the actor"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_where_nothing_is_left_to_learn_it_is_said_before_anything_is_played(
-    policy: str, what: str, arguments: dict[str, Any], request: pytest.FixtureRequest
+    policy: str, what: str, arguments: dict[str, Any]
 ) -> None:
-    if (policy, what) == ("MLP", "the actor"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="by autograd, it is noticed after a rollout"))
     model = make(policy, **arguments)
     freeze(model, *(name for name, _ in model.policy.named_parameters() if what == "all" or not is_of_value_net(name)))
     before = values(model)
