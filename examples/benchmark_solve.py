@@ -29,7 +29,7 @@ ENV = "CartPole-v1"
 SOLVED = 475
 N_NATIVE = 16
 N_NATURAL = 8
-NATURAL: dict[str, Any] = {"natural_gradient": True, "ent_coef": 0.2}
+NATURAL: dict[str, Any] = {"natural_gradient": True}
 
 # From a new process to a solved model, imports and tests included, by the way that is first in the table
 WHOLE_PROCESS = """

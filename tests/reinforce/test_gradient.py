@@ -399,7 +399,7 @@ def test_to_take_the_first_finished_would_be_caught() -> None:
     policy: Any = model.policy
     env, samples = model.get_env(), []
     assert env is not None
-    for _ in range(N_EPISODES // 40):
+    for _ in range(200):
         obs: Any = env.reset()
         playing: list[list[tuple[int, int, float]]] = [[] for _ in range(4)]
         finished: list[list[tuple[int, int, float]]] = []
