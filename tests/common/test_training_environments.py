@@ -192,6 +192,18 @@ def test_a_copy_moves_by_itself(name: str, copied: Callable[[VecEnv], VecEnv]) -
     assert environments.were_moved()
 
 
+@pytest.mark.xfail(strict=True, reason="it has the original's methods in its __dict__")
+def test_a_shallow_copy_of_an_environment_inside_moves_by_itself() -> None:
+    """As an environment copies itself that looks ahead."""
+    env = DummyVecEnv([Clock])
+    TrainingEnvironments(env)
+    env.reset()
+    clock: Any = env.envs[0]
+    other = copy.copy(clock)
+    other.step(0)
+    assert (clock.time, other.time) == (0, 1)
+
+
 def test_a_copy_of_normalisation_is_what_it_was(tmp_path: Any) -> None:
     env = VecNormalize(DummyVecEnv([Clock] * 2))
     TrainingEnvironments(env).start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]

@@ -294,6 +294,25 @@ def test_a_rollout_of_one_episode_with_a_reward_at_its_end_teaches_something(
 
 
 @pytest.mark.parametrize(
+    ("baseline", "normalize_advantage"),
+    [
+        ("none", False),
+        *(
+            pytest.param(*arguments, marks=pytest.mark.xfail(strict=True, reason="it learns to do what is wrong"))
+            for arguments in (("none", True), ("mean", True), ("mean", False))
+        ),
+    ],
+)
+@pytest.mark.parametrize("gamma", [0.9, 0.5])
+def test_a_discount_does_not_turn_it_round(gamma: float, baseline: str, normalize_advantage: bool) -> None:
+    """The returns of an episode differ by the time that is left only, and say nothing of its actions."""
+    arguments = {"learning_rate": 0.1, "n_episodes": 1, "baseline": baseline, "normalize_advantage": normalize_advantage}
+    model = REINFORCE("LinearSoftmaxPolicy", Choice(3), seed=1, gamma=gamma, **arguments)  # type: ignore[arg-type]
+    model.learn(600, log_interval=None)
+    assert how_good(model) > 0.6
+
+
+@pytest.mark.parametrize(
     "action_space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2), spaces.Box(-2, 2, (1,))], ids=str
 )
 @pytest.mark.parametrize("baseline", ["none", "mean"])

@@ -174,15 +174,40 @@ def test_each_episode_is_a_whole_one(env: str, plan: list[Any], n_envs: int, n_e
     assert_whole(looks, 0)
 
 
-@pytest.mark.parametrize("other", [no_early_reset, a_life])
-def test_one_of_several_environments_may_be_such_a_one(other: Callable[[], gym.Env]) -> None:
-    model = make(DummyVecEnv([Round, Round, other]))
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("DummyVecEnv", no_early_reset),
+        ("DummyVecEnv", a_life),
+        ("SubprocVecEnv", no_early_reset),
+        ("SubprocVecEnv", a_life),
+        ("SyncVectorEnv", a_life),
+        pytest.param(
+            "SyncVectorEnv",
+            no_early_reset,
+            marks=pytest.mark.xfail(
+                strict=True, reason="all of GymnasiumVecEnv's count as monitored, but one knows of early resets"
+            ),
+        ),
+    ],
+)
+def test_one_of_several_environments_may_be_such_a_one(kind: str, other: Callable[[], gym.Env]) -> None:
+    env = VEC_ENV_CLASSES[kind]([Round, Round, other])
+    model = make(env)
     looks = Looks()
-    for reset_num_timesteps in (True, True, False):
-        model.learn(100, callback=looks, reset_num_timesteps=reset_num_timesteps)
+    try:
+        for reset_num_timesteps in (True, True, False):
+            model.learn(100, callback=looks, reset_num_timesteps=reset_num_timesteps)
+    finally:
+        env.close()
     assert_whole(looks)
 
 
+VEC_ENV_CLASSES: dict[str, Callable[[Any], VecEnv]] = {
+    "DummyVecEnv": DummyVecEnv,
+    "SubprocVecEnv": lambda makers: SubprocVecEnv(makers, start_method="fork"),
+    "SyncVectorEnv": lambda makers: GymnasiumVecEnv(gym.vector.SyncVectorEnv(makers)),
+}
 WRAPPERS: dict[str, Callable[[VecEnv], VecEnv]] = {
     "VecNormalize": lambda env: VecNormalize(env, norm_obs=False),
     "VecFrameStack": lambda env: VecFrameStack(env, 3),
@@ -395,11 +420,22 @@ MOVED_BEFORE: dict[str, Callable[[VecEnv], Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "makers",
+    [
+        [a_life] * 4,
+        pytest.param(
+            [Round, a_life, a_life],
+            marks=pytest.mark.xfail(strict=True, reason="where not all have lives, nobody asks those that have"),
+        ),
+    ],
+    ids=["all", "some"],
+)
 @pytest.mark.parametrize("name", MOVED_BEFORE)
-def test_lives_that_somebody_began_before_are_played_out_first(name: str) -> None:
+def test_lives_that_somebody_began_before_are_played_out_first(name: str, makers: list[Callable[[], gym.Env]]) -> None:
     wrong = 0
-    for seed in range(5):
-        env = DummyVecEnv(ENVS["lives"](4))
+    for seed in range(8):
+        env = DummyVecEnv(makers)
         env.seed(seed)
         MOVED_BEFORE[name](env)
         looks = Looks()
