@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
@@ -35,6 +36,7 @@ class TrainingEnvironments:
         self._moves = count_moves(env)
         self._n_moves = self._moves.n_moves
         self._last: tuple[Any, np.ndarray] | None = None
+        self._dtype, self._shape = env.observation_space.dtype, (env.num_envs, *(env.observation_space.shape or ()))
         if isinstance(env.unwrapped, DummyVecEnv):
             _check_observations(env.unwrapped, self.name)
 
@@ -64,9 +66,24 @@ class TrainingEnvironments:
                 "its episodes are no longer those of the policy. Nothing was learned from this rollout. Evaluate on an "
                 "environment of its own. A callback that has none may evaluate in on_rollout_end."
             )
-        result = self.env.step(actions)
-        self._n_moves, self._last = self._moves.n_moves, (result[0], result[2])
-        return result
+        obs, rewards, dones, infos = self.env.step(actions)
+        if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
+            obs = self._declared(obs)
+        self._n_moves, self._last = self._moves.n_moves, (obs, dones)
+        return obs, rewards, dones, infos
+
+    def _declared(self, obs: Any) -> Any:
+        """Observations in the types of their spaces, with which the policy can act."""
+        space: Any = self.env.observation_space
+        if not isinstance(space, spaces.Dict):
+            return self._declared_part(obs, space, "observation")
+        return {key: self._declared_part(obs[key], part, f"observation {key!r}") for key, part in space.items()}
+
+    def _declared_part(self, values: Any, space: Any, name: str) -> np.ndarray:
+        shape = (self.env.num_envs, *space.shape)
+        if isinstance(values, np.ndarray) and values.dtype == space.dtype and values.shape == shape:
+            return values
+        return as_declared(np.asarray(values), space, shape, name, self.name)
 
     def start_rollout(self, last_obs: Observations, at_start: np.ndarray) -> tuple[Observations, np.ndarray]:
         """
@@ -79,14 +96,17 @@ class TrainingEnvironments:
         if self.were_moved() or self.reset_takes_a_step or not (at_start.all() or self._plays_out):
             at_start = self._starts_of_a_reset()
             last_obs = self.env.reset()  # type: ignore[assignment]
+        last_obs = self._declared(last_obs)
         self._n_moves, self._last = self._moves.n_moves, None
         return last_obs, at_start
 
     def _starts_of_a_reset(self) -> np.ndarray:
         """Which environments will stand at the start of an episode if they are reset now. Shape ``(n_envs,)``."""
-        if self._plays_out and self.env.has_attr("was_real_done"):  # of EpisodicLifeEnv, which goes on with the game else
-            return np.array(self.env.get_attr("was_real_done"), dtype=bool)
-        return np.full(self.env.num_envs, not (self._plays_out and self.were_moved()))
+        at_start = np.full(self.env.num_envs, not (self._plays_out and self.were_moved()))
+        with_lives = np.flatnonzero(self.env.env_is_wrapped(EpisodicLifeEnv))
+        if len(with_lives):  # a reset goes on with a game that is not over
+            at_start[with_lives] = self.env.get_attr("was_real_done", indices=with_lives.tolist())
+        return at_start
 
     @contextmanager
     def beginning(self, last_obs: Observations | None, at_start: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -136,11 +156,14 @@ def environment_name(env: VecEnv) -> str:
 def _must_not_be_reset_early(env: VecEnv) -> bool:
     if any(env.env_is_wrapped(EpisodicLifeEnv)):
         return True
-    monitored = [i for i, is_wrapped in enumerate(env.env_is_wrapped(Monitor)) if is_wrapped]
+    return not all(_may_be_reset_early(env, i) for i, monitored in enumerate(env.env_is_wrapped(Monitor)) if monitored)
+
+
+def _may_be_reset_early(env: VecEnv, index: int) -> bool:
     try:
-        return bool(monitored) and not all(env.get_attr("allow_early_resets", indices=monitored))
+        return bool(env.get_attr("allow_early_resets", indices=index)[0])
     except AttributeError:  # the statistics are those of Monitor, but there is none
-        return False
+        return True
 
 
 class _CheckedObservations:

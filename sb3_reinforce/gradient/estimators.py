@@ -107,14 +107,14 @@ def mean_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
     The mean over all timesteps of the rollout. Biased: it holds the very return that it is
     subtracted from. The bias shrinks as 1 / n_episodes; ``leave_one_out`` has none.
-    Williams (1992), section 4 (reinforcement comparison), has it as a running mean. Of a single episode
-    whose returns are all the same, which would be compared with themselves, it is 0.
+    Williams (1992), section 4 (reinforcement comparison), has it as a running mean. Of a single episode, which
+    would be compared with itself, it is 0.
 
     :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
     :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
     :return: Shape ``(n_timesteps,)``.
     """
-    if len(lengths) == 1 and are_alike(returns):
+    if len(lengths) == 1:
         return np.zeros_like(returns)
     return np.full_like(returns, returns.mean())
 
@@ -199,24 +199,16 @@ def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     """
     Zero mean and unit standard deviation over the timesteps, as SB3's PPO does with each
     batch. Biased: both are computed from what they are applied to. Advantages that are all
-    the same become zero: there is nothing to tell them apart by. Those of a single episode have nothing to be compared
-    with, and stay as they are.
+    the same become zero: there is nothing to tell them apart by. A single episode has nothing to be compared with: its
+    advantages are divided by their root mean square, and their mean stays.
 
     :param advantages: Shape ``(n_timesteps,)``.
     :param n_episodes: How many episodes they are of.
     :return: Shape ``(n_timesteps,)``.
     """
-    if n_episodes == 1 and are_alike(advantages):
-        return advantages
+    if n_episodes == 1:
+        return advantages / (np.sqrt((advantages**2).mean()) + 1e-8)
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-
-
-def are_alike(values: np.ndarray) -> bool:
-    """
-    :param values: At least one. Shape ``(n,)``.
-    :return: Whether they are all the same, but for rounding.
-    """
-    return bool(np.ptp(values) <= 1e-10 * np.abs(values).max())
 
 
 def signal_to_noise(estimates: np.ndarray) -> float:

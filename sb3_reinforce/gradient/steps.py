@@ -23,10 +23,11 @@ class Step(Protocol):
         """
         ...
 
-    def entropy_coef(self, n_steps: int, scale: float) -> float:
+    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
         """
+        :param rollout: What the gradient is estimated from.
+        :param weights: What its scores are weighed by. Shape ``(n_timesteps,)``.
         :param n_steps: Steps taken before.
-        :param scale: Standard deviation of what scores are weighed by.
         :return: The entropy bonus that this way needs, beside the user's own.
         """
         ...
@@ -53,7 +54,7 @@ class OptimizerStep:
     def check(self) -> None:
         """Every policy has one."""
 
-    def entropy_coef(self, n_steps: int, scale: float) -> float:
+    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
         """See :class:`Step`. None."""
         return 0.0
 
@@ -86,9 +87,10 @@ class NaturalStep:
         n_parameters = sum(parameter.numel() for parameter in self.scores.parameters)
         check_unknowns("natural_gradient", "parameters", n_parameters, "natural_gradient=False")
 
-    def entropy_coef(self, n_steps: int, scale: float) -> float:
+    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
         """See :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`. Where nothing is learned, nothing is forgotten."""
-        return scale * forgetting(n_steps)
+        scale = rollout.n_episodes * float(weights.std())  # of the advantages
+        return scale * forgetting(n_steps, rollout.n_timesteps)
 
     @th.no_grad()
     def take(self, rollout: Rollout, learning_rate: float) -> None:

@@ -191,7 +191,7 @@ class REINFORCE(ReinforceArguments):
         weights, weights_of_1 = self._weights(advantages, rollout)
         self.policy.set_training_mode(True)
         self.policy.optimizer.zero_grad()
-        ent_coef = self.ent_coef + step.entropy_coef(self._n_updates, rollout.n_episodes * weights.std())
+        ent_coef = self.ent_coef + step.entropy_coef(rollout, weights, self._n_updates)
         loss, entropy = accumulate_gradient(scores, rollout, weights, ent_coef / rollout.n_episodes)
         with unobserved(self.policy):  # features with running statistics have seen the rollout now, and once is enough
             if baseline.is_constant or self.log_gradient_snr:

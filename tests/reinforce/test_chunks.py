@@ -290,18 +290,11 @@ def test_a_rollout_of_one_episode_with_a_reward_at_its_end_teaches_something(
     assert 0.25 < how_good(model) < 0.45
     model.learn(200 * length, log_interval=None)
     assert model._n_updates == 200
-    assert how_good(model) > 0.8
+    assert how_good(model) > 0.7
 
 
 @pytest.mark.parametrize(
-    ("baseline", "normalize_advantage"),
-    [
-        ("none", False),
-        *(
-            pytest.param(*arguments, marks=pytest.mark.xfail(strict=True, reason="it learns to do what is wrong"))
-            for arguments in (("none", True), ("mean", True), ("mean", False))
-        ),
-    ],
+    ("baseline", "normalize_advantage"), [("none", False), ("none", True), ("mean", True), ("mean", False)]
 )
 @pytest.mark.parametrize("gamma", [0.9, 0.5])
 def test_a_discount_does_not_turn_it_round(gamma: float, baseline: str, normalize_advantage: bool) -> None:

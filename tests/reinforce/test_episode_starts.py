@@ -182,13 +182,7 @@ def test_each_episode_is_a_whole_one(env: str, plan: list[Any], n_envs: int, n_e
         ("SubprocVecEnv", no_early_reset),
         ("SubprocVecEnv", a_life),
         ("SyncVectorEnv", a_life),
-        pytest.param(
-            "SyncVectorEnv",
-            no_early_reset,
-            marks=pytest.mark.xfail(
-                strict=True, reason="all of GymnasiumVecEnv's count as monitored, but one knows of early resets"
-            ),
-        ),
+        ("SyncVectorEnv", no_early_reset),
     ],
 )
 def test_one_of_several_environments_may_be_such_a_one(kind: str, other: Callable[[], gym.Env]) -> None:
@@ -424,10 +418,7 @@ MOVED_BEFORE: dict[str, Callable[[VecEnv], Any]] = {
     "makers",
     [
         [a_life] * 4,
-        pytest.param(
-            [Round, a_life, a_life],
-            marks=pytest.mark.xfail(strict=True, reason="where not all have lives, nobody asks those that have"),
-        ),
+        [Round, a_life, a_life],
     ],
     ids=["all", "some"],
 )

@@ -103,7 +103,6 @@ LOSSLESS: dict[str, tuple[spaces.Space, Any, Any]] = {
     "MultiDiscrete": (spaces.MultiDiscrete([3, 4]), np.array([0, 1], np.int8), np.array([2, 3])),
     "MultiBinary": (spaces.MultiBinary(2), np.array([True, False]), np.array([1, 1])),
 }
-ACTS_BEFORE_IT_LOOKS = "actions are chosen before the types are looked at"
 LOSSLESS_FAULTS = {
     ("SyncVectorEnv", "Discrete that comes as a real number"): "Gymnasium casts within a kind of numbers only",
     ("SyncVectorEnv", "bytes that come as int64"): "Gymnasium casts within a kind of numbers only",
@@ -162,7 +161,6 @@ LOSSY: dict[str, tuple[spaces.Space, Any, Any, str, str]] = {
 }
 GYMNASIUM_CASTS = "Gymnasium casts before we see it: SyncVectorEnv with an error of NumPy's, AsyncVectorEnv in silence"
 LOSSY_FAULTS = {
-    ("SubprocVecEnv", "texts"): ACTS_BEFORE_IT_LOOKS,
     **{(vec_env, name): GYMNASIUM_CASTS for vec_env in ("SyncVectorEnv", "AsyncVectorEnv") for name in LOSSY},
 }
 
@@ -230,10 +228,7 @@ SHAPES: dict[str, tuple[spaces.Space, Any, Any]] = {
     "a bit for two": (spaces.MultiBinary(2), np.zeros(2, np.int8), np.zeros(1, np.int8)),
 }
 NAMED_BY_US = ("DummyVecEnv", "SubprocVecEnv")
-SHAPE_FAULTS = {
-    **{("SubprocVecEnv", name): ACTS_BEFORE_IT_LOOKS for name in SHAPES if not name.startswith(("a number", "an array"))},
-    **{("AsyncVectorEnv", name): GYMNASIUM_CASTS for name in SHAPES if "for a matrix" not in name},
-}
+SHAPE_FAULTS = {("AsyncVectorEnv", name): GYMNASIUM_CASTS for name in SHAPES if "for a matrix" not in name}
 
 
 @pytest.mark.filterwarnings("ignore:(?s).*(Traceback|from Worker-|last exception):UserWarning")
