@@ -20,7 +20,8 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_reinforce import REINFORCE, make_fast_vec_env
-from sb3_reinforce.reinforce.reinforce import BASELINES
+from sb3_reinforce.gradient.baselines import BASELINES
+from sb3_reinforce.gradient.steps import OptimizerStep
 
 ENV, N_EPISODES = "CartPole-v1", 8
 POLICY: dict[str, Any] = {"net_arch": {"pi": [], "vf": [64, 64]}, "activation_fn": th.nn.Tanh}
@@ -33,9 +34,21 @@ class FrozenREINFORCE(REINFORCE):
 
     gradients: list[np.ndarray]
 
-    def _step(self) -> None:
+    def _step_by(self, scores: Any) -> "TakesDown":
+        return TakesDown(self)
+
+
+class TakesDown(OptimizerStep):
+    """A way of stepping that goes nowhere."""
+
+    def __init__(self, model: FrozenREINFORCE) -> None:
+        super().__init__(model.policy)
+        self.model = model
+
+    def take(self, rollout: Any, learning_rate: float) -> None:
+        """Keep the gradient."""
         gradients = [parameter.grad.flatten() for parameter in self.policy.parameters() if parameter.grad is not None]
-        self.gradients.append(-th.cat(gradients).numpy())
+        self.model.gradients.append(-th.cat(gradients).numpy())
 
 
 class Rollouts(BaseCallback):
@@ -48,7 +61,7 @@ class Rollouts(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.n_seen += 1
-        self.last_return = self.locals["rollout_buffer"].rewards().sum() / N_EPISODES
+        self.last_return = self.locals["rollout_buffer"].rewards.sum() / N_EPISODES
 
     def _on_step(self) -> bool:
         return self.n_seen < self.n_rollouts and self.last_return < self.mean_return

@@ -76,7 +76,7 @@ def model_of(n_envs: int, length: int) -> REINFORCE:
 
 def bytes_held(buffer: EpisodeBuffer) -> int:
     """Observations, actions and rewards, and two numbers that say which timestep of which episode it is."""
-    return sum(np.asarray(array).nbytes for block in buffer._blocks for array in block)
+    return sum(np.asarray(array).nbytes for block in buffer.rollout().blocks for array in block)
 
 
 def memory(n_envs: int, length: int) -> tuple[float, float]:
@@ -89,7 +89,6 @@ def memory(n_envs: int, length: int) -> tuple[float, float]:
     model.collect_rollouts(model.env, callback, model.rollout_buffer)
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
-    model.rollout_buffer.rewards()  # joins the last steps
     return bytes_held(model.rollout_buffer) / 2**20, peak / 2**20
 
 

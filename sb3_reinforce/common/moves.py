@@ -1,5 +1,6 @@
 """How often environments have been stepped or reset, by whomever."""
 
+from contextlib import suppress
 from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
@@ -27,35 +28,29 @@ class _Counted:
         setattr(owner, name, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.moves.n_moves += 1
-        if self.replacement is not None:
-            return self.replacement(*args, **kwargs)
-        return self.function(self.owner, *args, **kwargs)
+        if self.replacement is None:
+            result = self.function(self.owner, *args, **kwargs)
+        else:
+            result = self.replacement(*args, **kwargs)
+        self.moves.n_moves += 1  # what has failed has moved nothing
+        return result
 
 
 def count_moves(env: VecEnv) -> Moves:
     """
-    Count from now on what moves the environments. Where they are in this process, it is the innermost ones that are looked at,
-    so that it makes no difference through which wrapper, or by which copy of a VecEnv, somebody comes.
+    Count from now on what moves the environments: steps and resets of the VecEnv, and, where the environments inside are in
+    this process, their resets, through whichever wrapper or VecEnv somebody comes. (To count their steps too would cost as
+    much as acting does; whoever evaluates begins with a reset.)
 
     :param env: Any VecEnv.
     :return: The count: that of whoever began to count before.
     """
     innermost = env.unwrapped
-    inside = getattr(innermost, "envs", None) or getattr(getattr(innermost, "vector_env", None), "envs", None)
-    if inside:
-        try:
-            return _count([each.unwrapped for each in inside], ("step", "reset"))
-        except (AttributeError, TypeError):  # no environment of Python's, perhaps
-            pass
-    return _count([innermost], ("step_async", "reset"))
-
-
-def _count(owners: list[Any], names: tuple[str, ...]) -> Moves:
-    already = vars(owners[0]).get(names[0])
+    inside = getattr(innermost, "envs", None) or getattr(getattr(innermost, "vector_env", None), "envs", None) or []
+    already = vars(innermost).get("step_async")
     moves = already.moves if isinstance(already, _Counted) else Moves()
-    for owner in owners:
-        if not isinstance(vars(owner).get(names[0]), _Counted):
-            for name in names:
+    for owner, name in [(innermost, "step_async"), (innermost, "reset"), *((each.unwrapped, "reset") for each in inside)]:
+        if not isinstance(getattr(owner, "__dict__", {}).get(name), _Counted):
+            with suppress(AttributeError, TypeError):  # no environment of Python's, perhaps
                 _Counted(owner, name, moves)
     return moves

@@ -192,7 +192,6 @@ def test_a_copy_moves_by_itself(name: str, copied: Callable[[VecEnv], VecEnv]) -
     assert environments.were_moved()
 
 
-@pytest.mark.xfail(strict=True, reason="it has the original's methods in its __dict__")
 def test_a_shallow_copy_of_an_environment_inside_moves_by_itself() -> None:
     """As an environment copies itself that looks ahead."""
     env = DummyVecEnv([Clock])
