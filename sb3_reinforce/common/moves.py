@@ -28,10 +28,7 @@ class _Counted:
         setattr(owner, name, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.replacement is None:
-            result = self.function(self.owner, *args, **kwargs)
-        else:
-            result = self.replacement(*args, **kwargs)
+        result = self.function(self.owner, *args, **kwargs) if self.replacement is None else self.replacement(*args, **kwargs)
         self.moves.n_moves += 1  # what has failed has moved nothing
         return result
 
