@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
@@ -43,7 +42,7 @@ class TrainingEnvironments:
     @property
     def have_a_time_limit(self) -> bool:
         """Whether the environment was registered with one, or is wrapped in one."""
-        if all(self.env.env_is_wrapped(TimeLimit)):
+        if self.env.has_attr("_max_episode_steps"):  # of TimeLimit, which rl_zoo3 replaces by a class of its own
             return True
         spec = self.env.get_attr("spec", indices=0)[0] if self.env.has_attr("spec") else None
         return getattr(spec, "max_episode_steps", None) is not None
