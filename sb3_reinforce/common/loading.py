@@ -1,98 +1,26 @@
-"""Loading models: whose file it is, whether its parameters fit, and how to take a policy over from another algorithm."""
+"""Loading models: without running what is in their files, and only what fits."""
 
 import inspect
 import io
-import json
-import pathlib
-import zipfile
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.save_util import load_from_zip_file, open_path, recursive_getattr
+from stable_baselines3.common.save_util import open_path, recursive_getattr
 from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import get_system_info
+
+from sb3_reinforce.common.archives import Path
+from sb3_reinforce.common.attributes import check_attributes
+from sb3_reinforce.common.model_files import add_plain_attributes, making_a_model_of, read_model_file
+from sb3_reinforce.common.origin import check_algorithm
+from sb3_reinforce.common.pickles import are_trusted
 
 SelfLoadable = TypeVar("SelfLoadable", bound="LoadableAlgorithm")
 
-_SIGNS = {
-    "reward_to_go": "sb3_reinforce.REINFORCE",
-    "discount_weighting": "sb3_reinforce.REINFORCE",
-    "n_confirmation_episodes": "sb3_reinforce.RandomWeightSearch",
-    "weight_scale": "sb3_reinforce.RandomWeightSearch",
-    "sb3_contrib.common.maskable.policies": "sb3_contrib.MaskablePPO",
-    "sb3_contrib.common.recurrent.policies": "sb3_contrib.RecurrentPPO",
-    "cg_max_steps": "sb3_contrib.TRPO",
-    "n_delta": "sb3_contrib.ARS",
-    "n_quantiles": "sb3_contrib.QRDQN",
-    "top_quantiles_to_drop_per_net": "sb3_contrib.TQC",
-    "sb3_contrib.crossq.policies": "sb3_contrib.CrossQ",
-    "clip_range": "stable_baselines3.PPO",
-    "exploration_fraction": "stable_baselines3.DQN",
-    "target_policy_noise": "stable_baselines3.TD3",  # or DDPG, which is a TD3 with other numbers
-    "target_entropy": "stable_baselines3.SAC",
-    "gae_lambda": "stable_baselines3.A2C",
-}
-"""An attribute that an algorithm's files have, or the module of its policies: the first that is found tells the algorithm."""
-_ACTOR_CRITICS = {"REINFORCE", "RandomWeightSearch", "PPO", "A2C", "TRPO", "MaskablePPO"}
 _COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the parameters of a module that it wraps."""
-
-Path = str | pathlib.Path | io.BufferedIOBase
-
-
-def saved_attributes(path: Path) -> dict[str, Any]:
-    """
-    :param path: A file that an SB3 algorithm has saved.
-    :return: The attributes in it as JSON has them. Nothing is unpickled. Empty if it is no such file, which SB3 will tell.
-    """
-    file = open_path(path, "r", suffix="zip")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        return {}
-    finally:
-        if file is not path:
-            file.close()
-
-
-def algorithm_of(attributes: dict[str, Any]) -> str | None:
-    """
-    :param attributes: As from :func:`saved_attributes`.
-    :return: Which algorithm has saved them, with its package, as far as can be told.
-    """
-    policy_class = attributes.get("policy_class")
-    signs = {*attributes, policy_class.get("__module__") if isinstance(policy_class, dict) else None}
-    return next((algorithm for sign, algorithm in _SIGNS.items() if sign in signs), None)
-
-
-def check_algorithm(cls: type[BaseAlgorithm], path: Path, attributes: dict[str, Any]) -> None:
-    """
-    :param cls: The algorithm that is to load the file.
-    :param path: The file.
-    :param attributes: As from :func:`saved_attributes`.
-    :raises ValueError: If another algorithm has saved it. The message says how to take its policy over.
-    """
-    algorithm = algorithm_of(attributes)
-    if algorithm is None:
-        return
-    name = algorithm.rpartition(".")[2]
-    if name in {base.__name__ for base in cls.__mro__}:
-        return
-    file = repr(str(path)) if isinstance(path, (str, pathlib.Path)) else "the file"
-    ours = f"model = {cls.__name__}(policy, env, policy_kwargs=...)"
-    if name in _ACTOR_CRITICS:
-        advice = (
-            f"To take its policy over, make a model with the same kind of policy, {ours}, and then "
-            f"model.policy.load_state_dict({algorithm}.load({file}).policy.state_dict())."
-        )
-    else:
-        advice = (
-            f"Its policy is of another kind. For one that does the same, make a model, {ours}, and show it what that does: "
-            f"model.policy.fit(observations, {algorithm}.load({file}).predict(observations, deterministic=True)[0])."
-        )
-    raise ValueError(f"{cls.__name__} can't load {file}: it is a model of {name}. {advice}")
 
 
 def check_load_arguments(cls: type[BaseAlgorithm], attributes: Iterable[str], arguments: Iterable[str]) -> None:
@@ -183,7 +111,7 @@ class LoadableAlgorithm(BaseAlgorithm):
         """
         given: Any = load_path_or_dict
         if not isinstance(given, dict):
-            _, given, _ = load_from_zip_file(given, load_data=False, device=device)
+            given = read_model_file(given).parameters
         if exact_match:
             self._check_names_of_parameters(given)
         fitting = {name: self._fitted(name, state, exact_match) for name, state in given.items()}
@@ -212,6 +140,23 @@ class LoadableAlgorithm(BaseAlgorithm):
                 "networks, take that over: model.policy.load_state_dict(parameters['policy'])."
             )
 
+    def save(self, path: Path, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
+        """
+        Save all the attributes of the object and the model parameters in a zip-file: as SB3 does, and once more in a form
+        that is read without running anything.
+
+        :param path: Path to the file, or a file-like object.
+        :param exclude: Names of parameters that should be excluded in addition to the default ones.
+        :param include: Names of parameters that might be excluded but should be included anyway.
+        """
+        content = io.BytesIO()
+        super().save(content, exclude, include)
+        add_plain_attributes(content, vars(self))
+        file = open_path(path, "w", suffix="zip")
+        file.write(content.getbuffer())
+        if file is not path:
+            file.close()
+
     @classmethod
     def load(
         cls: type[SelfLoadable],
@@ -221,10 +166,15 @@ class LoadableAlgorithm(BaseAlgorithm):
         custom_objects: dict[str, Any] | None = None,
         print_system_info: bool = False,
         force_reset: bool = True,
+        trusted: bool = False,
         **kwargs: Any,
     ) -> SelfLoadable:
         """
-        Load the model from a zip-file.
+        Load the model from a zip-file. Nothing that is in the file is run, unless you trust it.
+
+        What a model is usually made of is read as numbers, texts and arrays, and classes are looked up by name among ours,
+        SB3's and torch's. Anything else (a function as a schedule, a baseline or a policy of one's own) is in the file as a
+        pickle, and to read a pickle runs code that is in it. The same holds for all of a file of SB3 or of version 0.1.0.
 
         :param path: Path to the file, or a file-like object.
         :param env: The environment to run the loaded model on, with any number of environments. Can be None if you only
@@ -233,12 +183,27 @@ class LoadableAlgorithm(BaseAlgorithm):
         :param custom_objects: What to take instead of what is in the file, by name. That is then not unpickled.
         :param print_system_info: Whether to print on what system the model was saved.
         :param force_reset: Whether to reset the environment before training.
+        :param trusted: Whether to read pickles in it, which may do anything that you may do. Only for files of people whom
+            you trust.
         :param kwargs: Arguments of the algorithm that are to be others than those saved.
         :return: The model.
+        :raises UntrustedFileError: If a part of it is a pickle, and the file is not trusted. A ValueError.
+        :raises DamagedFileError: If the file is damaged, or no model. A ValueError.
         :raises ValueError: If the file is another algorithm's, a parameter does not fit, or an argument is unknown or out of
             its range.
         """
-        attributes = saved_attributes(path)
-        check_algorithm(cls, path, attributes)
-        check_load_arguments(cls, attributes, kwargs)
-        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        file = read_model_file(path)
+        check_algorithm(cls, path, file.data)
+        check_load_arguments(cls, file.attributes, kwargs)
+        attributes = file.read_attributes(are_trusted(trusted), {**kwargs, **(custom_objects or {})})
+        if print_system_info:
+            print("== CURRENT SYSTEM INFO ==")
+            get_system_info()
+            print(f"== SAVED MODEL SYSTEM INFO ==\n{file.system_info}")
+        if env is not None:  # its own errors are none of the file's
+            env = cls._wrap_env(env, int(attributes.get("verbose") or 0))
+        with making_a_model_of(file):
+            check_attributes(cls, attributes, file.variables)
+            # SB3 is given what was read here, and no pickle
+            stripped = file.without_attributes(attributes)
+            return super().load(stripped, env, device, attributes, False, force_reset, **kwargs)
