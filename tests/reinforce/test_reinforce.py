@@ -514,7 +514,7 @@ def test_a_function_as_baseline_is_asked_and_fitted_once_a_rollout(tmp_path: pat
     model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", baseline=baseline, n_episodes=3, seed=0).learn(200)
     assert baseline.calls == ["values", "fit"] * model._n_updates
     model.save(tmp_path / "model")
-    loaded = REINFORCE.load(tmp_path / "model", env=model.get_env())
+    loaded = REINFORCE.load(tmp_path / "model", env=model.get_env(), trusted=True)
     assert loaded.baseline.mean == baseline.mean > 0  # type: ignore[union-attr]
 
 
@@ -741,7 +741,7 @@ def test_loading_a_damaged_file_says_so(tmp_path: pathlib.Path) -> None:
     REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=0).save(tmp_path / "model.zip")
     content = (tmp_path / "model.zip").read_bytes()
     (tmp_path / "half.zip").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="wasn't a zip-file"):
+    with pytest.raises(ValueError, match="half.zip' is not a saved model, or is damaged"):
         REINFORCE.load(tmp_path / "half.zip")
     with pytest.raises(FileNotFoundError):
         REINFORCE.load(tmp_path / "none.zip")
