@@ -7,9 +7,10 @@ import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
+from sb3_reinforce.common.arguments import ALGORITHM, check_that_there_is_an_environment, make_policy
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
-from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments
+from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments, checked
 from sb3_reinforce.policies import DENSE_POLICIES
 from sb3_reinforce.random_weight_search.layers import check_policy
 
@@ -32,6 +33,7 @@ class SearchArguments(EpisodicAlgorithm):
     policy: ActorCriticPolicy
 
     def __init__(
+    @checked({**ALGORITHM, **CONSTRAINTS}, "RandomWeightSearch")
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
@@ -49,6 +51,7 @@ class SearchArguments(EpisodicAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         if th.device("cpu" if device == "auto" else device).type != "cpu":
+        check_that_there_is_an_environment(env, _init_setup_model)
             raise ValueError(
                 f"RandomWeightSearch plays its candidates on the CPU, but got device={device!r}. Use device='cpu'."
             )
@@ -82,12 +85,9 @@ class SearchArguments(EpisodicAlgorithm):
     def _setup_model(self) -> None:
         self._check_arguments()
         self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        if self.n_candidates > 0:
-            # A saved search goes on with fresh guesses, not with those its seed has already made
-            self._rng = np.random.default_rng((int(self._rng.integers(2**31)), self.n_candidates))
-        self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        self._set_up_chance()
+        self.policy = make_policy(
+            self.policy_class, self.observation_space, self.action_space, self.lr_schedule, self.policy_kwargs
         )
         check_policy(self.policy)
 

@@ -8,8 +8,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from sb3_reinforce.common.arguments import LEARN
 from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import environment_reward_threshold
+from sb3_reinforce.common.chance import environments_seed, keeps_global_generators
+from sb3_reinforce.common.constraints import checked
 from sb3_reinforce.random_weight_search.arguments import SearchArguments
 from sb3_reinforce.random_weight_search.candidates import Candidates, GreedyActor
 from sb3_reinforce.random_weight_search.confirmation import Confirmation
@@ -112,6 +115,8 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         tb_log_name: str = "RandomWeightSearch",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
+    @checked(LEARN, "RandomWeightSearch.learn")
+    @keeps_global_generators
     ) -> SelfRandomWeightSearch:
         """
         Search until a candidate holds the threshold.
@@ -124,7 +129,8 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         :param progress_bar: Display a progress bar using tqdm and rich.
         :return: The model with the best candidate's weights.
         """
-        check_policy(self.policy)  # it may be another than the one that was made
+        self._check_arguments()  # they and the policy may be others than those that were given
+        check_policy(self.policy)
         self.policy.set_training_mode(False)
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar

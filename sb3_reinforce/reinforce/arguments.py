@@ -8,9 +8,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
+from sb3_reinforce.common.arguments import ALGORITHM, LEARN, check_that_there_is_an_environment, make_policy
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
-from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, Test, check_arguments
+from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, Test, check_arguments, checked
 from sb3_reinforce.gradient.baselines import (
     BASELINES,
     BASELINES_OF_OTHER_EPISODES,
@@ -49,6 +50,11 @@ CONSTRAINTS: Table = {
     "max_episode_steps": [Interval(1, finite=False)],
 }
 
+GIVEN: Table = {**ALGORITHM, **CONSTRAINTS, "learning_rate": [*CONSTRAINTS["learning_rate"], NONE]}
+"""Of the constructor."""
+
+LEARN_ARGUMENTS: Table = {**LEARN, "total_timesteps": [*LEARN["total_timesteps"], NONE]}
+
 
 def default_learning_rate(policy_class: type[BasePolicy], action_space: spaces.Space, natural_gradient: bool) -> float:
     """
@@ -73,6 +79,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
     rollout_buffer: EpisodeBuffer  # type: ignore[assignment]
 
+    @checked(GIVEN, "REINFORCE")
     def __init__(
         self,
         policy: str | type[ActorCriticPolicy],
@@ -103,6 +110,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        check_that_there_is_an_environment(env, _init_setup_model)
         policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
         if device == "auto" and not issubclass(policy_class, (ActorCriticCnnPolicy, MultiInputActorCriticPolicy)):
             device = "cpu"
@@ -153,11 +161,31 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.rollout_buffer = EpisodeBuffer(
             self.n_episodes or max(8, self.n_envs), self.observation_space, self.action_space, self.device, self.n_envs
         )
-        policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-        self.policy = policy.to(self.device)  # type: ignore[assignment]
+        policy = make_policy(
+            self.policy_class, self.observation_space, self.action_space, self.lr_schedule, self.policy_kwargs
+        )
+        self.policy = policy.to(self.device)
         self._check_policy()
         self.policy.set_training_mode(False)
         self._maybe_recommend_cpu("MlpPolicy")
+
+    def _setup_lr_schedule(self) -> None:
+        super()._setup_lr_schedule()
+        self._check_learning_rate(1.0)
+
+    def _update_learning_rate(self, optimizers: list[th.optim.Optimizer] | th.optim.Optimizer) -> None:
+        self._check_learning_rate(self._current_progress_remaining)
+        super()._update_learning_rate(optimizers)
+
+    def _check_learning_rate(self, progress_remaining: float) -> None:
+        """A schedule may give anything, and no optimizer looks at it."""
+        name = f"learning_rate (its value with {progress_remaining:g} of training remaining)"
+        check_arguments({name: [Interval(0)]}, {name: self.lr_schedule(progress_remaining)}, "REINFORCE")
+
+    def _check(self) -> None:
+        """Before each training: arguments and policy may be others than those that were given."""
+        self._check_arguments()
+        self._check_policy()
 
     def _check_arguments(self) -> None:
         check_arguments(CONSTRAINTS, vars(self), "REINFORCE")
@@ -173,7 +201,6 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         check_features(self.policy_class, self.policy_kwargs, self.observation_space)
 
     def _check_policy(self) -> None:
-        """Before each training: it may be another than the one that was made."""
         if self.policy.use_sde:
             raise ValueError(
                 "policy_kwargs has use_sde=True, but state-dependent exploration keeps its noise for many steps, and here "

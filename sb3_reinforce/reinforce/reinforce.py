@@ -11,12 +11,14 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import has_listeners
+from sb3_reinforce.common.constraints import checked
+from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
 from sb3_reinforce.gradient.estimators import advantages_of, discounts, normalize, reward_to_go, signal_to_noise, total_return
 from sb3_reinforce.gradient.scores import accumulate_gradient, episode_estimates, scores_of
-from sb3_reinforce.reinforce.arguments import ReinforceArguments
+from sb3_reinforce.reinforce.arguments import LEARN_ARGUMENTS, ReinforceArguments
 from sb3_reinforce.rollouts.behaviour import Behaviour
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
 from sb3_reinforce.rollouts.epsilon import epsilon_of_episodes
@@ -87,6 +89,8 @@ class REINFORCE(ReinforceArguments):
         buffer = self.rollout_buffer
         return float(buffer.epsilons[max(buffer.order.n_started, 1) - 1])
 
+    @keeps_global_generators
+    @checked(LEARN_ARGUMENTS, "REINFORCE.learn")
     def learn(
         self: SelfREINFORCE,
         total_timesteps: int | None = None,
@@ -111,7 +115,7 @@ class REINFORCE(ReinforceArguments):
         """
         if total_timesteps is None:
             total_timesteps = 7_500 * self.rollout_buffer.n_episodes * (1 if self.n_envs == 1 else 2)
-        self._check_policy()  # it may be another than the one that was made
+        self._check()  # arguments and policy may be others than those that were given
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )

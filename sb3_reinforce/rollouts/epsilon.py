@@ -7,6 +7,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 
+from sb3_reinforce.common.constraints import Interval, check_arguments
+
 
 @dataclass(frozen=True)
 class EpsilonSchedule:
@@ -27,10 +29,11 @@ class EpsilonSchedule:
     decrement: float = 0.002
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.end <= self.start <= 1.0:
+        check_arguments(
+            {"start": [Interval(0, 1)], "end": [Interval(0, 1)], "decrement": [Interval(0)]}, vars(self), "EpsilonSchedule"
+        )
+        if self.end > self.start:
             raise ValueError(f"EpsilonSchedule needs 0 <= end <= start <= 1, but got start={self.start} and end={self.end}.")
-        if not 0.0 <= self.decrement < np.inf:
-            raise ValueError(f"EpsilonSchedule needs a finite decrement of at least 0, but got decrement={self.decrement}.")
 
     def value(self, episode: int) -> float:
         """
@@ -53,10 +56,10 @@ def epsilon_of_episodes(
     """
     if isinstance(epsilon, EpsilonSchedule):
         return np.array([epsilon.value(first + i) for i in range(n_episodes)])
-    value = float(epsilon(progress_remaining) if callable(epsilon) else epsilon)
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"epsilon must be a number from 0 to 1, but its schedule gives {value} at {progress_remaining}.")
-    return np.full(n_episodes, value)
+    value = epsilon(progress_remaining) if callable(epsilon) else epsilon
+    name = f"epsilon (its value with {progress_remaining:g} of training remaining)"
+    check_arguments({name: [Interval(0, 1)]}, {name: value})
+    return np.full(n_episodes, float(value))
 
 
 def log_uniform_density(action_space: spaces.Space, actions: th.Tensor) -> th.Tensor | float:

@@ -660,7 +660,7 @@ def test_what_is_logged_of_advantages_and_baseline() -> None:
         ({"baseline": "leave_one_out", "n_episodes": 1}, "needs the other episodes"),
         ({"baseline": "time", "n_episodes": 1}, "needs the other episodes"),
         ({"epsilon": 1.5}, "epsilon of REINFORCE must be a finite number from 0 to 1.*, but got 1.5"),
-        ({"epsilon": lambda _: -1.0}, "epsilon must be a number from 0 to 1, but its schedule gives -1.0"),
+        ({"epsilon": lambda _: -1.0}, r"epsilon \(its value with 1 of .*\) must be a finite number from 0 to 1, but got -1.0"),
         ({"max_grad_norm": 0.0}, "max_grad_norm of REINFORCE must be a number above 0 or None"),
         ({"learning_rate": "1e-3"}, "learning_rate of REINFORCE must be .* It is a text: leave out the quotation marks"),
         ({"natural_gradient": 1}, "natural_gradient of REINFORCE must be True or False"),
