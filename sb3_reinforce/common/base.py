@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.callbacks import monitored_episode
 from sb3_reinforce.common.checks import check_policy_name, check_spaces
-from sb3_reinforce.common.loading import LoadableAlgorithm
 from sb3_reinforce.common.patience import Patience
+from sb3_reinforce.common.resume import ResumableAlgorithm
 from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.common.training_environments import TrainingEnvironments
 
@@ -32,10 +32,10 @@ class CallbackLocals(dict[str, Any]):
         )
 
 
-class EpisodicAlgorithm(LoadableAlgorithm):
+class EpisodicAlgorithm(ResumableAlgorithm):
     """
-    An SB3 algorithm that plays whole episodes: it draws from a generator of its own, starts from fresh
-    episodes, and saves without ever leaving half a file.
+    An SB3 algorithm that plays whole episodes: it starts from fresh episodes, goes on where it was interrupted, and saves
+    without ever leaving half a file.
     """
 
     max_episode_steps: int
@@ -50,18 +50,9 @@ class EpisodicAlgorithm(LoadableAlgorithm):
             check_spaces(env.observation_space, env.action_space)
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
-    def set_random_seed(self, seed: int | None = None) -> None:
-        """
-        Set the seed of the pseudo-random generators (python, numpy, pytorch, gym, action_space).
-
-        :param seed: None to go by numpy's global generator, as SB3's ``set_random_seed`` left it.
-        """
-        super().set_random_seed(seed)
-        self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
-
     def _excluded_save_params(self) -> list[str]:
         # Without n_steps, which is none of ours, SB3's on-policy algorithms load our files with their own
-        return [*super()._excluded_save_params(), "_rng", "n_steps", "_environments"]
+        return [*super()._excluded_save_params(), "_rng", "n_steps", "_environments", "_before_rollout"]
 
     def _record(self, section: str, **values: Any) -> None:
         """Log values under ``section/name``."""
@@ -90,9 +81,13 @@ class EpisodicAlgorithm(LoadableAlgorithm):
         assert self.env is not None
         if self._environments is None or self._environments.env is not self.env:
             self._environments = TrainingEnvironments(self.env)
+        if not reset_num_timesteps:
+            self._tell_of_obstacles(self._environments)
+        self._end_rollout()  # if one was broken off
         last_obs: Any = self._last_obs
         is_reset = reset_num_timesteps or last_obs is None
-        with self._environments.beginning(last_obs, self._last_episode_starts) as at_start:
+        seed = self._seed_of_environments()
+        with self._environments.beginning(last_obs, self._last_episode_starts, seed) as at_start:
             result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         if is_reset:
             self._last_episode_starts = at_start
@@ -107,18 +102,27 @@ class EpisodicAlgorithm(LoadableAlgorithm):
 
     def _start_rollout(self) -> np.ndarray:
         """
+        Begin a rollout, and bring the environments to where episodes start.
+
+        :return: Which of them stand at the start of an episode. Shape ``(n_envs,)``.
+        """
+        self._keep_for_saving()
+        return self._start_episodes(self._begin_rollout())
+
+    def _start_episodes(self, seed: int) -> np.ndarray:
+        """
         Bring the environments to where episodes start.
 
         From here on none counts as standing there: whatever ends the rollout early, an error in its first step
         perhaps, the next one resets.
 
+        :param seed: Of the environments, if they are reset.
         :return: Which of them stand at the start of an episode. Shape ``(n_envs,)``.
         """
         assert self._environments is not None
-        assert self._last_obs is not None
         assert self._last_episode_starts is not None
         last_obs: Any = self._last_obs
-        self._last_obs, at_start = self._environments.start_rollout(last_obs, self._last_episode_starts)
+        self._last_obs, at_start = self._environments.start_rollout(last_obs, self._last_episode_starts, seed)
         self._last_episode_starts = np.zeros(len(at_start), dtype=bool)
         return at_start
 

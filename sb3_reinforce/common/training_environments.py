@@ -1,17 +1,20 @@
 """The training environments: where episodes begin, what they give, and whether somebody else has moved them."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.exceptions import ComplexWarning
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, as_declared, part_of
+from sb3_reinforce.common.faults import raise_explained
 from sb3_reinforce.common.moves import count_moves
 from sb3_reinforce.common.observations import Observations
 
@@ -20,9 +23,10 @@ class TrainingEnvironments:
     """
     What an algorithm that plays whole episodes has to know of its VecEnv.
 
-    An episode begins where the environment says so. Between rollouts, environments that are in the middle of an episode are
-    reset. Where an early reset is no start of an episode (``Monitor(allow_early_resets=False)``, ``EpisodicLifeEnv``), they
-    play it to its end first.
+    An episode begins where the environment says so. Each rollout seeds and resets the environments, so that what they do is a
+    function of its seed and its actions. Where an early reset is no start of an episode
+    (``Monitor(allow_early_resets=False)``, ``EpisodicLifeEnv``), they stay where they are, and play the episode that they are
+    in the middle of to its end first.
 
     :param env: The training environment.
     """
@@ -32,10 +36,15 @@ class TrainingEnvironments:
         self.name = environment_name(env)
         self.reset_takes_a_step = bool(getattr(env.unwrapped, "has_reset_transitions", False))
         self._plays_out = _must_not_be_reset_early(env)
+        self._takes_seeds = bool(getattr(env.unwrapped, "takes_seeds", True))
         self._moves = count_moves(env)
         self._n_moves = self._moves.n_moves
         self._last: tuple[Any, np.ndarray] | None = None
         self._dtype, self._shape = env.observation_space.dtype, (env.num_envs, *(env.observation_space.shape or ()))
+        self._ranges = DiscreteRanges(env.observation_space)
+        self._rewards_dtype, self._rewards_shape = np.dtype(np.float32), (env.num_envs,)
+        self._n_steps = 0
+        _refuse_complex_rewards()
         if isinstance(env.unwrapped, DummyVecEnv):
             _check_observations(env.unwrapped, self.name)
 
@@ -47,6 +56,18 @@ class TrainingEnvironments:
         spec = self.env.get_attr("spec", indices=0)[0] if self.env.has_attr("spec") else None
         return getattr(spec, "max_episode_steps", None) is not None
 
+    @property
+    def obstacle_to_resuming(self) -> str | None:
+        """Why a training that is interrupted does not go on to the same weights; None if it does."""
+        if self._plays_out:
+            return (
+                f"{self.name} must not be reset in the middle of an episode (EpisodicLifeEnv, or a Monitor with "
+                "allow_early_resets=False), so the episodes that it was in the middle of are lost."
+            )
+        if not self._takes_seeds:
+            return f"{self.name} can't be seeded again (EnvPool takes its seed when it is made), so it draws other episodes."
+        return None
+
     def were_moved(self) -> bool:
         """:return: Whether somebody else has stepped or reset them since we did."""
         return self._moves.n_moves != self._n_moves
@@ -57,7 +78,8 @@ class TrainingEnvironments:
 
         :param actions: As for ``VecEnv.step``.
         :return: What that gives.
-        :raises RuntimeError: If somebody else has moved them in the middle of a rollout.
+        :raises RuntimeError: If somebody else has moved them in the middle of a rollout, or a worker process has ended.
+        :raises ValueError: If they return something that can't be used.
         """
         if self._moves.n_moves != self._n_moves:
             raise RuntimeError(
@@ -65,9 +87,17 @@ class TrainingEnvironments:
                 "its episodes are no longer those of the policy. Nothing was learned from this rollout. Evaluate on an "
                 "environment of its own. A callback that has none may evaluate in on_rollout_end."
             )
-        obs, rewards, dones, infos = self.env.step(actions)
-        if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
-            obs = self._declared(obs)
+        self._n_steps += 1
+        try:
+            obs, rewards, dones, infos = self.env.step(actions)
+            if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
+                obs = self._declared(obs)
+            if self._ranges:
+                self._ranges.check(obs, self.name)
+            if rewards.dtype is not self._rewards_dtype or rewards.shape != self._rewards_shape:
+                self._check_rewards(rewards)
+        except Exception as error:
+            raise_explained(error, self.env, self.name, self._n_steps)
         self._n_moves, self._last = self._moves.n_moves, (obs, dones)
         return obs, rewards, dones, infos
 
@@ -76,7 +106,9 @@ class TrainingEnvironments:
         space: Any = self.env.observation_space
         if not isinstance(space, spaces.Dict):
             return self._declared_part(obs, space, "observation")
-        return {key: self._declared_part(obs[key], part, f"observation {key!r}") for key, part in space.items()}
+        return {
+            key: self._declared_part(part_of(obs, key, self.name), part, f"observation {key!r}") for key, part in space.items()
+        }
 
     def _declared_part(self, values: Any, space: Any, name: str) -> np.ndarray:
         shape = (self.env.num_envs, *space.shape)
@@ -84,46 +116,98 @@ class TrainingEnvironments:
             return values
         return as_declared(np.asarray(values), space, shape, name, self.name)
 
-    def start_rollout(self, last_obs: Observations, at_start: np.ndarray) -> tuple[Observations, np.ndarray]:
+    def _check_rewards(self, rewards: np.ndarray) -> None:
+        if rewards.dtype.kind not in "biuf" or rewards.shape != self._rewards_shape:
+            raise UnfitError(
+                f"The environment {self.name} returned rewards of type {rewards.dtype} and shape {rewards.shape}, but they must "
+                f"be real numbers, of shape {self._rewards_shape}: {rewards}. Mend the environment."
+            )
+        self._rewards_dtype = rewards.dtype
+
+    def start_rollout(self, last_obs: Observations | None, at_start: np.ndarray, seed: int) -> tuple[Observations, np.ndarray]:
         """
-        :param last_obs: What the environments showed last. Shape ``(n_envs, *observation_shape)``, or a dict of such.
+        :param last_obs: What the environments showed last; None if they have not been reset yet. Shape
+            ``(n_envs, *observation_shape)``, or a dict of such.
         :param at_start: Which of them stand at the start of an episode, as far as the algorithm knows. Shape ``(n_envs,)``.
+        :param seed: Of the first of them, if they are reset. The others' count up from it.
         :return: What they show now, and which of them stand at the start of an episode now.
         """
         if self._last is not None and last_obs is not self._last[0]:  # an error in a callback has kept it from the algorithm
             last_obs, at_start = self._last
-        if self.were_moved() or self.reset_takes_a_step or not (at_start.all() or self._plays_out):
+        if not self._plays_out or self.were_moved() or self.reset_takes_a_step:
             at_start = self._starts_of_a_reset()
-            last_obs = self.env.reset()  # type: ignore[assignment]
-        last_obs = self._declared(last_obs)
+            self._seed(seed)
+            with self._explained():
+                last_obs = self.env.reset()  # type: ignore[assignment]
+        with self._explained():
+            last_obs = self._declared(last_obs)
+            self._ranges.check(last_obs, self.name)
         self._n_moves, self._last = self._moves.n_moves, None
         return last_obs, at_start
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Around a reset."""
+        self._n_steps = 0
+        try:
+            yield
+        except Exception as error:
+            raise_explained(error, self.env, self.name, 0)
+
+    def _seed(self, seed: int) -> None:
+        """Of the next reset."""
+        if self._takes_seeds:
+            try:
+                self.env.seed(seed)
+            except NotImplementedError:  # of VecEnvs that are not SB3's
+                self._takes_seeds = False
+
     def _starts_of_a_reset(self) -> np.ndarray:
         """Which environments will stand at the start of an episode if they are reset now. Shape ``(n_envs,)``."""
-        at_start = np.full(self.env.num_envs, not (self._plays_out and self.were_moved()))
+        if not self._plays_out:
+            return np.ones(self.env.num_envs, dtype=bool)
+        at_start = np.full(self.env.num_envs, not self.were_moved())
         with_lives = np.flatnonzero(self.env.env_is_wrapped(EpisodicLifeEnv))
         if len(with_lives):  # a reset goes on with a game that is not over
             at_start[with_lives] = self.env.get_attr("was_real_done", indices=with_lives.tolist())
         return at_start
 
     @contextmanager
-    def beginning(self, last_obs: Observations | None, at_start: np.ndarray | None) -> Iterator[np.ndarray]:
+    def beginning(self, last_obs: Observations | None, at_start: np.ndarray | None, seed: int) -> Iterator[np.ndarray]:
         """
-        Around SB3's reset at the beginning of training. Environments that must not be reset early stay where they are.
+        Around SB3's reset at the beginning of training. The first rollout resets them once more, with the same seed, so this
+        reset enters into no statistics. Environments that must not be reset early stay where they are.
 
         :param last_obs: What they showed last; None if they have not been reset yet.
         :param at_start: Which of them stand at the start of an episode; None if nobody knows. Shape ``(n_envs,)``.
+        :param seed: Of the first of them, if they are reset. The others' count up from it.
         :return: Which will stand there after a reset. Shape ``(n_envs,)``.
         """
         if self._last is not None and last_obs is not self._last[0]:
             last_obs, at_start = self._last
         n_moves = self._moves.n_moves
         stays = self._plays_out and last_obs is not None and not self.were_moved()
-        with _reset_gives(self.env, last_obs) if stays else nullcontext():
-            yield at_start if stays and at_start is not None else self._starts_of_a_reset()
+        if not stays:
+            self._seed(seed)
+        with _reset_gives(self.env, last_obs) if stays else nullcontext() if self._plays_out else _unnoticed(self.env):
+            with self._explained():
+                yield at_start if stays and at_start is not None else self._starts_of_a_reset()
         if self._moves.n_moves != n_moves:
             self._n_moves, self._last = self._moves.n_moves, None
+
+
+@contextmanager
+def _unnoticed(env: VecEnv) -> Iterator[None]:
+    """Within, a VecNormalize takes no notice of what it sees."""
+    normalize = unwrap_vec_normalize(env)
+    if normalize is None or not normalize.training:
+        yield
+        return
+    normalize.training = False
+    try:
+        yield
+    finally:
+        normalize.training = True
 
 
 @contextmanager
@@ -137,6 +221,12 @@ def _reset_gives(env: VecEnv, obs: Observations | None) -> Iterator[None]:
         del env.reset
         if before is not None:
             env.reset = before  # type: ignore[method-assign]
+
+
+def _refuse_complex_rewards() -> None:
+    """NumPy makes a real number of a complex one, and only warns. Where environments are stepped, that is an error."""
+    if not any(action == "error" and category is ComplexWarning for action, _, category, *_ in warnings.filters):
+        warnings.filterwarnings("error", category=ComplexWarning, module=r"(stable_baselines3|sb3_reinforce)\.")
 
 
 def environment_name(env: VecEnv) -> str:
@@ -190,7 +280,7 @@ class _CheckedObservations:
             self._check_part(obs, self.env.observation_space, "observation")
             return
         for key, space in spaces.items():
-            self._check_part(obs[key], space, f"observation {key!r}")
+            self._check_part(part_of(obs, key, self.environment), space, f"observation {key!r}")
 
     def _check_part(self, part: Any, space: Any, name: str) -> None:
         is_integer = isinstance(part, (int, np.integer)) and space.shape == () and space.dtype.kind == "i"

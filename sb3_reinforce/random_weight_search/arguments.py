@@ -12,6 +12,7 @@ from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
 from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments, checked
 from sb3_reinforce.policies import DENSE_POLICIES
+from sb3_reinforce.random_weight_search.candidates import InFlight
 from sb3_reinforce.random_weight_search.layers import check_policy
 
 CONSTRAINTS: Table = {
@@ -32,8 +33,8 @@ class SearchArguments(EpisodicAlgorithm):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = DENSE_POLICIES
     policy: ActorCriticPolicy
 
-    def __init__(
     @checked({**ALGORITHM, **CONSTRAINTS}, "RandomWeightSearch")
+    def __init__(
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
@@ -50,8 +51,8 @@ class SearchArguments(EpisodicAlgorithm):
         device: th.device | str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
-        if th.device("cpu" if device == "auto" else device).type != "cpu":
         check_that_there_is_an_environment(env, _init_setup_model)
+        if th.device("cpu" if device == "auto" else device).type != "cpu":
             raise ValueError(
                 f"RandomWeightSearch plays its candidates on the CPU, but got device={device!r}. Use device='cpu'."
             )
@@ -72,6 +73,7 @@ class SearchArguments(EpisodicAlgorithm):
         self.reward_threshold = reward_threshold
         self.n_confirmation_episodes = n_confirmation_episodes
         self.max_episode_steps = max_episode_steps
+        self._in_flight: InFlight | None = None
         self._forget()
         if _init_setup_model:
             self._setup_model()
@@ -81,6 +83,8 @@ class SearchArguments(EpisodicAlgorithm):
         self.n_candidates = 0
         self.best_mean_reward = -np.inf
         self.solved = False
+        if self._in_flight is not None:
+            self._in_flight["returns"][:], self._in_flight["episodes"][:] = 0.0, 0
 
     def _setup_model(self) -> None:
         self._check_arguments()

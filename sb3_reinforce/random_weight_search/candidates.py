@@ -1,5 +1,7 @@
 """Candidates: weights that are guessed, and how they act."""
 
+from typing import TypeAlias
+
 import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy
 
@@ -9,18 +11,27 @@ from sb3_reinforce.random_weight_search.episodes import EndedEpisodes
 from sb3_reinforce.random_weight_search.layers import searched_layers
 from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, feature_function, for_environment, greedy_choice
 
+_NAMES = ("number", "returns", "episodes")
+InFlight: TypeAlias = dict[str, np.ndarray]
+"""
+What there is to know of the candidates that are played, of each environment's: its ``number``, the sum of its ``returns`` so
+far, and of how many ``episodes`` that is. Shapes ``(n_envs,)``.
+"""
+
 
 class Candidates:
     """
     A candidate for each environment, and how well it has done so far.
 
-    All are played by one product a layer: a candidate's weights are a row of the layer's array.
+    All are played by one product a layer: a candidate's weights are a row of the layer's array. They are a function of the
+    seed and of its number, so that the number is all that needs to be saved of them.
 
     :param policy: Whose layers they have. What is frozen there is the same in all of them.
     :param n_envs: Number of environments.
     :param n_eval_episodes: Over how many episodes a candidate's score is the mean.
     :param weight_scale: Weights are drawn between minus this and this.
-    :param rng: Source of randomness.
+    :param seed: Source of randomness.
+    :param in_flight: Those to go on with, if there are as many as environments. Others have higher numbers.
     :raises ValueError: If the policy can't be searched.
     """
 
@@ -30,16 +41,48 @@ class Candidates:
         n_envs: int,
         n_eval_episodes: int,
         weight_scale: float,
-        rng: np.random.Generator,
+        seed: int,
+        in_flight: InFlight | None = None,
     ) -> None:
         self._searched = searched_layers(policy)
-        self._n_eval_episodes, self._weight_scale, self._rng = n_eval_episodes, weight_scale, rng
+        self._n_eval_episodes, self._weight_scale, self._seed = n_eval_episodes, weight_scale, seed
         self.layers = [layer.of_candidates(n_envs) for layer in self._searched]
         """Weights have the shape ``(n_envs, n_in, n_out)``; frozen ones, ``(n_in, n_out)``."""
-        self._sums = np.zeros(n_envs)
-        self._counts = np.zeros(n_envs, dtype=np.int64)
+        self._sizes = [
+            int(np.prod(layer.weight.shape[1:])) if searched.is_drawn else 0
+            for searched, layer in zip(self._searched, self.layers, strict=True)
+        ]
         self._plays_whole_episode = np.ones(n_envs, dtype=bool)
-        self.draw(np.arange(n_envs))
+        n_drawn = 0 if in_flight is None else int(in_flight["number"].max()) + 1  # the last that was drawn is still played
+        self._rng = self._generator(n_drawn)
+        if in_flight is None or len(in_flight["number"]) != n_envs:
+            self._number = n_drawn + np.arange(n_envs)
+            self._returns, self._n_episodes = np.zeros(n_envs), np.zeros(n_envs, dtype=np.int64)
+            self._set(np.arange(n_envs), self._rng)
+        else:
+            self._number, self._returns, self._n_episodes = (in_flight[name].copy() for name in _NAMES)
+            for env, number in enumerate(self._number.tolist()):
+                self._set(np.array([env]), self._generator(number))
+            self.draw(np.flatnonzero(self._n_episodes >= n_eval_episodes))  # an interruption came when these had a score
+
+    @property
+    def in_flight(self) -> InFlight:
+        """The arrays themselves, which change with what is played."""
+        return dict(zip(_NAMES, (self._number, self._returns, self._n_episodes), strict=True))
+
+    def _generator(self, number: int) -> np.random.Generator:
+        """What the candidate of that number is drawn from, and then those that follow it."""
+        # Of another key than the chance of rollouts, which is that of SeedSequence((seed, number))
+        stream = np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=(0,)))
+        return np.random.Generator(stream.advance(number * sum(self._sizes)))  # a weight takes one step of it
+
+    def _set(self, envs: np.ndarray, rng: np.random.Generator) -> None:
+        """Draw the weights of some environments' candidates, whose numbers follow each other."""
+        weights = rng.uniform(-self._weight_scale, self._weight_scale, (len(envs), sum(self._sizes)))
+        parts = np.split(weights, np.cumsum(self._sizes)[:-1], axis=1)
+        for searched, layer, part in zip(self._searched, self.layers, parts, strict=True):
+            if searched.is_drawn:
+                layer.weight[envs] = part.reshape(len(envs), *layer.weight.shape[1:])
 
     def draw(self, envs: np.ndarray) -> None:
         """
@@ -47,11 +90,9 @@ class Candidates:
 
         :param envs: Their environments. Shape ``(n,)``.
         """
-        for searched, layer in zip(self._searched, self.layers, strict=True):
-            if searched.is_drawn:
-                shape = (len(envs), *layer.weight.shape[1:])
-                layer.weight[envs] = self._rng.uniform(-self._weight_scale, self._weight_scale, shape)
-        self._sums[envs], self._counts[envs] = 0.0, 0
+        self._number[envs] = self._number.max() + 1 + np.arange(len(envs))
+        self._returns[envs], self._n_episodes[envs] = 0.0, 0
+        self._set(envs, self._rng)
 
     def begin(self, at_start: np.ndarray) -> None:
         """
@@ -70,16 +111,16 @@ class Candidates:
         is_whole = self._plays_whole_episode[ended.envs]
         self._plays_whole_episode[ended.envs] = True
         envs, returns = ended.envs[is_whole], ended.returns[is_whole]
-        self._sums[envs] += returns
-        self._counts[envs] += 1
-        return envs[self._counts[envs] == self._n_eval_episodes]
+        self._returns[envs] += returns
+        self._n_episodes[envs] += 1
+        return envs[self._n_episodes[envs] == self._n_eval_episodes]
 
     def scores(self, envs: np.ndarray) -> np.ndarray:
         """
         :param envs: Environments whose candidate has a score.
         :return: Mean returns. Shape ``(n,)``.
         """
-        return self._sums[envs] / self._n_eval_episodes
+        return self._returns[envs] / self._n_eval_episodes
 
     def layers_of(self, env: int) -> list[DenseLayer]:
         """

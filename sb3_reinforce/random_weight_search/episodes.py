@@ -21,6 +21,7 @@ class EndedEpisodes(NamedTuple):
     returns: np.ndarray
 
 
+_MIN_STEPS, _MIN_EPISODES = 2_000, 50
 NO_EPISODES = EndedEpisodes(np.empty(0, dtype=np.int64), np.empty(0))
 
 
@@ -42,6 +43,7 @@ class OngoingEpisodes:
         self._starts = np.zeros(env.num_envs, dtype=np.int64)
         self._n_steps = 0
         self._n_ended = 0
+        self._longest = 0
         self._patience = patience
 
     def begin(self, patience: Patience) -> None:
@@ -54,6 +56,7 @@ class OngoingEpisodes:
         self._starts[:] = 0
         self._n_steps = 0
         self._n_ended = 0
+        self._longest = 0
         self._patience = patience
 
     def step(self, rewards: np.ndarray) -> None:
@@ -79,6 +82,7 @@ class OngoingEpisodes:
             returns = self._sums[envs]
         if not np.isfinite(returns).all():
             raise ValueError(f"The environment returned rewards that are not finite: the return of an episode is {returns}.")
+        self._longest = max(self._longest, int(self._n_steps - self._starts[envs].min(initial=self._n_steps)))
         self._sums[envs] = 0.0
         self._starts[envs] = self._n_steps
         self._n_ended += len(envs)
@@ -91,4 +95,14 @@ class OngoingEpisodes:
         :raises RuntimeError: If one is longer than episodes may be.
         """
         if self._n_steps >= self._patience.next_check:
-            self._patience.check(self._n_steps, self._n_ended, int(self._n_steps - self._starts.min()))
+            self._patience.check(self._n_steps, self._n_ended, self._longest_ongoing)
+
+    @property
+    def _longest_ongoing(self) -> int:
+        return int(self._n_steps - self._starts.min())
+
+    @property
+    def may_be_broken_off(self) -> bool:
+        """Whether so much was played since they were begun that to play once more what has not ended makes no difference."""
+        longest = max(self._longest, self._longest_ongoing)
+        return self._n_steps >= max(_MIN_STEPS, _MIN_EPISODES * longest)

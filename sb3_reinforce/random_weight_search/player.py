@@ -38,14 +38,15 @@ class EpisodePlayer(EpisodicAlgorithm):
         """Whether the timesteps are used up, or a callback has ended training."""
         return play.is_stopped or self.num_timesteps >= self._total_timesteps
 
-    def _begin_episodes(self, play: Play) -> np.ndarray:
+    def _begin_episodes(self, play: Play, seed: int) -> np.ndarray:
         """
         Break off the episodes that have not ended, and begin others.
 
+        :param seed: Of the environments.
         :return: Which environments stand at the start of an episode. The others play theirs to its end first. Shape
             ``(n_envs,)``.
         """
-        at_start = self._start_rollout()
+        at_start = self._start_episodes(seed)
         play.episodes.begin(self._patience())
         return at_start
 

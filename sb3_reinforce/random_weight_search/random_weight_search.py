@@ -30,10 +30,12 @@ class Search(Play):
 
     :param candidates: Those that the environments play.
     :param threshold: Mean return to reach; infinity if there is none.
+    :param begins_afresh: Whether all environments are to begin new episodes before anything is played.
     """
 
     candidates: Candidates
     threshold: float
+    begins_afresh: bool = True
 
 
 class RandomWeightSearch(SearchArguments, EpisodePlayer):
@@ -59,7 +61,13 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
     - ``solved``: whether the best candidate held the threshold.
 
     The same numbers are logged as ``rollout/candidates``, ``rollout/best_mean_reward`` and
-    ``time/total_timesteps``. A rollout, for callbacks, is as many candidates as there are environments.
+    ``time/total_timesteps``. A rollout, for callbacks, is as many candidates as there are environments, or fewer if one is
+    confirmed.
+
+    From time to time, before a rollout, all environments are seeded and reset, and candidates play the episodes anew that
+    they were in the middle of. What is saved then goes on bit for bit (``is_resumable``, which
+    :class:`~sb3_reinforce.ResumableCheckpointCallback` waits for). What is saved at other times goes on with the same
+    candidates, but other episodes.
 
     :param policy: "LinearPolicy", "LinearSoftmaxPolicy", "LinearGaussianPolicy", "MlpPolicy", or a subclass of SB3's
         ``ActorCriticPolicy`` made of linear layers and the usual activations, with nothing overridden between
@@ -107,6 +115,8 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         """
         return self.policy.predict(observation, state, episode_start, deterministic=True)
 
+    @checked(LEARN, "RandomWeightSearch.learn")
+    @keeps_global_generators
     def learn(
         self: SelfRandomWeightSearch,
         total_timesteps: int = 500_000,
@@ -115,8 +125,6 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         tb_log_name: str = "RandomWeightSearch",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
-    @checked(LEARN, "RandomWeightSearch.learn")
-    @keeps_global_generators
     ) -> SelfRandomWeightSearch:
         """
         Search until a candidate holds the threshold.
@@ -143,6 +151,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         iteration = 0
         while not (self.solved or self._is_over(search)):
             self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            self.is_resumable = search.begins_afresh
             callback.on_rollout_start()
             self._search(search)
             callback.on_rollout_end()
@@ -161,33 +170,41 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         return self
 
     def _start_search(self, callback: BaseCallback) -> Search:
-        """Every environment gets a first candidate, and begins an episode."""
+        """Every environment gets a candidate."""
         assert self.env is not None
         assert self._environments is not None
         threshold = environment_reward_threshold(self.env) if self.reward_threshold is None else self.reward_threshold
-        search = Search(
-            candidates=Candidates(self.policy, self.n_envs, self.n_eval_episodes, self.weight_scale, self._rng),
+        candidates = Candidates(
+            self.policy, self.n_envs, self.n_eval_episodes, self.weight_scale, self._seed_of_rollouts, self._in_flight
+        )
+        self._in_flight = candidates.in_flight
+        return Search(
+            candidates=candidates,
             threshold=np.inf if threshold is None else threshold,
             actor=GreedyActor(self.policy, self.n_envs, self._environments.name),
             episodes=OngoingEpisodes(self.env, self._patience()),
             callback=callback,
         )
-        search.candidates.begin(self._begin_episodes(search))
-        return search
+
+    def _begin_afresh(self, search: Search) -> None:
+        """With chance of its own, as if nothing had been played before."""
+        search.candidates.begin(self._begin_episodes(search, self._begin_rollout()))
+        search.begins_afresh = False
 
     def _search(self, search: Search) -> None:
-        """Play candidates until as many have a score as there are environments, or one has held the threshold."""
+        """Play candidates until as many have a score as there are environments, or one was confirmed."""
         assert self._environments is not None
-        if self._environments.were_moved():  # by a callback between two rollouts
-            search.candidates.begin(self._begin_episodes(search))
+        if search.begins_afresh or self._environments.were_moved():  # by a callback between two rollouts
+            self._begin_afresh(search)
         n_scored = 0
         for ended in self._play(search, search.candidates.layers):
             scored = search.candidates.enter(ended)
             if len(scored):
                 self._judge(search, scored)
             n_scored += len(scored)
-            if n_scored >= self.n_envs or self.solved:
+            if n_scored >= self.n_envs or search.begins_afresh:
                 break
+        search.begins_afresh = search.begins_afresh or search.episodes.may_be_broken_off
 
     def _judge(self, search: Search, scored: np.ndarray) -> None:
         """Keep the best of the candidates that have a score, once it has held the threshold if it met it. Guess others."""
@@ -211,13 +228,14 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
 
         :return: The returns of the confirmation episodes up to the first that has not ended.
         """
-        confirmation = Confirmation(self.n_confirmation_episodes, search.threshold, self._begin_episodes(search))
+        at_start = self._begin_episodes(search, environments_seed(self._rng, self.n_envs))
+        confirmation = Confirmation(self.n_confirmation_episodes, search.threshold, at_start)
         for ended in self._play(search, search.candidates.layers_of(candidate)):
             confirmation.enter(ended)
             if confirmation.is_settled:
                 break
         self.solved = confirmation.is_passed
-        search.candidates.begin(self._begin_episodes(search))
+        search.begins_afresh = True
         return confirmation.returns
 
     def _keep_if_best(self, search: Search, candidate: int, score: float) -> None:

@@ -66,7 +66,7 @@ def default_learning_rate(policy_class: type[BasePolicy], action_space: spaces.S
     if natural_gradient:
         return 1.0
     if issubclass(policy_class, LinearPolicy):
-        return 0.05 if isinstance(action_space, spaces.Box) else 0.1
+        return 0.05 if isinstance(action_space, spaces.Box) else 0.2
     return 0.005
 
 
@@ -157,7 +157,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
             self.learning_rate = default_learning_rate(self.policy_class, self.action_space, self.natural_gradient)
         self._check_arguments()
         self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
+        self._set_up_chance()
         self.rollout_buffer = EpisodeBuffer(
             self.n_episodes or max(8, self.n_envs), self.observation_space, self.action_space, self.device, self.n_envs
         )

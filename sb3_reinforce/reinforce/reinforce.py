@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import has_listeners
-from sb3_reinforce.common.constraints import checked
 from sb3_reinforce.common.chance import keeps_global_generators
+from sb3_reinforce.common.constraints import checked
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
@@ -74,7 +74,7 @@ class REINFORCE(ReinforceArguments):
     :param tensorboard_log: The log location for TensorBoard (if None, no logging).
     :param policy_kwargs: Additional arguments to be passed to the policy on creation.
     :param verbose: Verbosity level: 0 for no output, 1 for info messages, 2 for debug messages.
-    :param seed: Seed for the pseudo random generators.
+    :param seed: Seed for the pseudo random generators, from which all chance of each rollout is drawn. None draws one.
     :param device: "auto" is the CPU, but the GPU if possible for CnnPolicy and MultiInputPolicy.
     :param _init_setup_model: Whether or not to build the network at the creation of the instance.
     :raises ValueError: If an argument is not what it may be, or the policy or a space is not served; while learning, if an
@@ -179,6 +179,7 @@ class REINFORCE(ReinforceArguments):
             self._episode_num += order.n_episodes
             callback.update_locals(locals())
             callback.on_rollout_end()
+            self._end_rollout()
         return go_on
 
     def train(self) -> None:

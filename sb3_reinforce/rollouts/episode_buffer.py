@@ -56,7 +56,6 @@ class EpisodeBuffer(BaseBuffer):
         # Float for MultiBinary too, since torch's Bernoulli wants the type of its probabilities
         self._action_dtype = np.float32 if isinstance(action_space, (spaces.Box, spaces.MultiBinary)) else np.int64
         self._max_steps = self._choose_max_steps()
-        self._n_steps_of_last_rollout = 0
         self.reset()
 
     def _choose_max_steps(self) -> int:
@@ -162,9 +161,8 @@ class EpisodeBuffer(BaseBuffer):
         return envs
 
     def _open_block(self) -> None:
-        """Room for the next steps: for as many as in the last rollout, or as much again as there is."""
-        n_steps = max(_FIRST_BLOCK_STEPS, self._n_steps_of_last_rollout, self.order.n_steps)
-        self._n_block_steps = n_steps = min(n_steps, self._max_steps)
+        """Room for the next steps: for as many again as there are, whatever other rollouts took."""
+        self._n_block_steps = n_steps = min(max(_FIRST_BLOCK_STEPS, self.order.n_steps), self._max_steps)
         shape = (n_steps, self.n_envs)
         empty: Any = create_empty_array(self.observation_space, n_steps * self.n_envs, fn=np.empty)
         self._observations: Any = map_observations(lambda values: values.reshape(*shape, *values.shape[1:]), empty)
@@ -219,7 +217,6 @@ class EpisodeBuffer(BaseBuffer):
         if self._rollout is None:
             self._close_block()
             self._join_pieces()
-            self._n_steps_of_last_rollout = self.order.n_steps
             observations = [self._declared(obs) for obs in self._cut_off.values()]
             self._rollout = Rollout(
                 self._blocks,

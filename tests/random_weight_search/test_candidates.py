@@ -27,7 +27,7 @@ def policy_of(policy: str, observation_space: spaces.Space, action_space: spaces
 
 
 def candidates_of(policy: Any, n_eval_episodes: int = 1, weight_scale: float = 1.0, n_envs: int = N_ENVS) -> Candidates:
-    return Candidates(policy, n_envs, n_eval_episodes, weight_scale, np.random.default_rng(0))
+    return Candidates(policy, n_envs, n_eval_episodes, weight_scale, seed=0)
 
 
 def row(observations: Any, env: int) -> Any:

