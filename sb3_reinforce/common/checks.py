@@ -31,6 +31,7 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
     :raises ValueError: If SB3's policies can't serve one of them. The message names the part of a Dict, and what to do.
     """
     _check_kinds_of_observation(observation_space)
+    _check_that_there_is_something("Observations", observation_space)
     for name, part in named_parts(observation_space).items():
         _check_numbering(f"the {name}", part, "gymnasium.wrappers.TransformObservation")
         if isinstance(part, spaces.Box) and part.shape == ():
@@ -55,6 +56,17 @@ def _check_kinds_of_observation(space: spaces.Space) -> None:
         f"Observations must be Box, Discrete, MultiDiscrete or MultiBinary, or a Dict of these, but {what}. "
         + _advice_on_kinds(parts, not_served)
     )
+
+
+def _check_that_there_is_something(what: str, space: spaces.Space) -> None:
+    parts = named_parts(space)
+    empty = [name for name, part in parts.items() if 0 in (part.shape or ())]
+    if not parts or empty:
+        raise ValueError(
+            f"{what} must be at least one number, but they are {space}"
+            + (f", in which the {empty[0]} is none" if len(parts) > 1 else "")
+            + f". Leave out what is empty, or show a constant: gymnasium.wrappers.Transform{what.removesuffix('s')}."
+        )
 
 
 def _advice_on_kinds(parts: dict[str, spaces.Space], not_served: dict[str, spaces.Space]) -> str:
@@ -109,6 +121,7 @@ def _check_actions(space: spaces.Space) -> None:
             f"Actions must be Discrete, MultiDiscrete, MultiBinary or a bounded Box, but they are {space}. Make them one of "
             "these with gymnasium.wrappers.TransformAction(env, function, action_space)."
         )
+    _check_that_there_is_something("Actions", space)
     _check_numbering("the action", space, "gymnasium.wrappers.TransformAction")
     if isinstance(space, spaces.MultiBinary) and len(space.shape) > 1:
         raise ValueError(

@@ -7,7 +7,7 @@ writes is what the next rollout acts with, and nothing is copied.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,9 @@ from sb3_reinforce.features.fixed_features import FixedFeatures
 from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only
 from sb3_reinforce.rollouts.doors import Door
 from sb3_reinforce.rollouts.known_network import KnownNetwork, known_network
+
+_LARGEST_TABLE = 256
+"""Of a Discrete observation's one-hot vectors: to look up rows of a table is several times as fast as to write them."""
 
 Actor = Callable[[Observations], np.ndarray]
 """From observations to actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``."""
@@ -99,7 +102,7 @@ def feature_function(policy: ActorCriticPolicy) -> Callable[[Observations], np.n
         if isinstance(extractor, FixedFeatures):
             return extractor.in_numpy()  # type: ignore[return-value]
         if type(extractor) is FlattenExtractor and isinstance(space, spaces.Discrete):
-            return lambda obs: _one_hot(obs, int(space.n))  # type: ignore[arg-type]
+            return partial(_one_hot, int(space.n))
         if type(extractor) is FlattenExtractor and isinstance(space, spaces.Box) and not is_image_space(space):
             if len(space.shape) == 1 and space.dtype == np.float32:
                 return _as_they_are  # type: ignore[return-value]
@@ -127,7 +130,15 @@ def _phi_features(policy: ActorCriticPolicy, extractor: PhiExtractor) -> Callabl
     return lambda obs: _features_by_torch(policy, obs).reshape(shape)
 
 
-def _one_hot(indices: np.ndarray, n: int) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _table_of_one_hot(n: int) -> np.ndarray:
+    return np.eye(n, dtype=np.float32)
+
+
+def _one_hot(n: int, indices: Observations) -> np.ndarray:
+    assert isinstance(indices, np.ndarray)
+    if n <= _LARGEST_TABLE:
+        return _table_of_one_hot(n).take(indices, axis=0)
     one_hot = np.zeros((len(indices), n), dtype=np.float32)
     one_hot[np.arange(len(indices)), indices.astype(np.int64, copy=False)] = 1.0
     return one_hot
@@ -260,16 +271,34 @@ def for_environment(policy: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """
     :param policy: Any actor-critic policy.
     :return: A function from Box actions, of shape ``(n_envs, action_dim)``, to what the environment takes: of the shape and
-        the type of their space, and within its bounds. None for other actions, which it takes as they are.
+        the type of their space, and within its bounds. It raises FloatingPointError if one is NaN. None for other actions,
+        which it takes as they are.
     """
     space = policy.action_space
     if not isinstance(space, spaces.Box):
         return None
-    if policy.squash_output:
-        return lambda actions: policy.unscale_action(actions.reshape(-1, *space.shape))
-    if space.dtype.kind == "f":
-        return lambda actions: actions.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype, copy=False)
-    return lambda actions: np.rint(actions.reshape(-1, *space.shape).clip(space.low, space.high)).astype(space.dtype)
+    shape, low, high, dtype = (-1, *space.shape), space.low, space.high, space.dtype
+    is_squashed, is_real = bool(policy.squash_output), dtype.kind == "f"
+
+    def convert(actions: np.ndarray) -> np.ndarray:
+        flat = actions.ravel()
+        length = flat.dot(flat)
+        if length != length:  # a NaN in any of them is one in this, which costs least
+            _check_that_actions_are_numbers(flat)
+        actions = actions.reshape(shape)
+        actions = policy.unscale_action(actions) if is_squashed else actions.clip(low, high)
+        return actions.astype(dtype, copy=False) if is_real else np.rint(actions).astype(dtype)
+
+    return convert
+
+
+def _check_that_actions_are_numbers(actions: np.ndarray) -> None:
+    if np.isnan(actions).any():
+        raise FloatingPointError(
+            "The policy has drawn an action that is not a number (NaN), which no environment may get. Its parameters, or what "
+            "they make of the observations, have grown out of bounds: lower learning_rate, scale the observations "
+            "(VecNormalize), or set max_grad_norm. Nothing was learned from this rollout."
+        )
 
 
 def check_finite(obs: Observations) -> None:
