@@ -59,8 +59,13 @@ class OptimizerStep:
         return 0.0
 
     def take(self, rollout: Rollout, learning_rate: float) -> None:
-        """See :class:`Step`. The learning rate is the optimizer's."""
+        """See :class:`Step`. The learning rate is the optimizer's. A policy may have ``step_fractions``, as linear ones have."""
+        fractions = getattr(self.policy, "step_fractions", dict)()
+        before = {parameter: parameter.detach().clone() for parameter in fractions}
         self.policy.optimizer.step()
+        with th.no_grad():
+            for parameter, fraction in fractions.items():
+                parameter.copy_(before[parameter].lerp(parameter, fraction))
 
 
 class NaturalStep:
