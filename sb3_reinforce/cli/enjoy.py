@@ -3,10 +3,8 @@
 import argparse
 import json
 import pathlib
-import pickle
+import re
 import secrets
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_reinforce.cli.shared import CliError, env_of, make_env, require_extra
+from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, env_of, make_env, require_extra
 from sb3_reinforce.common.evaluation import (
     CUT_OFF_ADVICE,
     MAX_EPISODE_STEPS_HELP,
@@ -24,6 +22,8 @@ from sb3_reinforce.common.evaluation import (
     own_time_limit,
     was_cut_off,
 )
+from sb3_reinforce.common.model_files import read_model_file
+from sb3_reinforce.common.origin import algorithm_of
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 from sb3_reinforce.zoo import ALGORITHMS
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int
     parser.add_argument("--episodes", type=positive, default=3, help="default: 3")
     parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
     parser.add_argument("--seed", type=seed, help="default: a new one each time")
+    parser.add_argument("--trusted", action="store_true", help=TRUSTED_HELP)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     env = DummyVecEnv([lambda: limit_episodes(Monitor(inner_env), limit)])
     if env.render_mode != render_mode:
         raise CliError(f"environment '{env_id}' can't be rendered in the mode {render_mode}")
-    model = _load(algorithm, path, env)
+    model = algorithm.load(path, env=env, device="cpu", trusted=options.trusted)
     # load() has seeded NumPy's global generator, from which env.seed(None) would draw
     env.seed(secrets.randbits(32) if options.seed is None else options.seed)
     try:
@@ -90,39 +91,26 @@ def _model_file(path: pathlib.Path) -> pathlib.Path:
     raise CliError(f"there is no model at '{path}'")
 
 
-def _read_saved(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-            if broken is not None:
-                raise ValueError(f"{broken} in it can't be read")
-            saved = json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError) as error:
-        raise CliError(f"'{path}' is not a saved model, or is damaged: {error}") from error
-    return saved if isinstance(saved, dict) else {}
-
-
 def _algorithm_of(path: pathlib.Path) -> type[REINFORCE] | type[RandomWeightSearch]:
-    saved = _read_saved(path)
-    if "weight_scale" in saved:
-        return RandomWeightSearch
-    if "baseline" in saved:
-        return REINFORCE
+    name = algorithm_of(read_model_file(path).data)
+    for algorithm in ALGORITHMS.values():
+        if name is not None and name.endswith(f".{algorithm.__name__}"):
+            return algorithm
     raise CliError(f"'{path}' was saved by neither of {', '.join(ALGORITHMS)}")
 
 
 def _environment_of(path: pathlib.Path) -> str:
+    """What train has written beside the model. A module that is named there is not imported: anybody may have written it."""
     try:
-        return str(json.loads((path.parent / "evaluation.json").read_text())["env"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        env_id = str(json.loads((path.parent / "evaluation.json").read_text())["env"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CliError(f"nothing beside '{path}' says what environment it plays; name it with --env") from error
-
-
-def _load(algorithm: type[REINFORCE] | type[RandomWeightSearch], path: pathlib.Path, env: VecEnv) -> Any:
-    try:
-        return algorithm.load(path, env=env, device="cpu")
-    except (AttributeError, KeyError, TypeError, EOFError, ImportError, pickle.UnpicklingError) as error:
-        raise CliError(f"'{path}' can't be loaded, it may be damaged or of another version: {error}") from error
+    if re.fullmatch(r"[\w./-]+", env_id) is None:
+        raise CliError(
+            f"'evaluation.json' beside '{path}' names the environment {env_id!r}, and no module is imported because a file "
+            f"says so. If you trust it, name it with --env {env_id!r}"
+        )
+    return env_id
 
 
 def _play(model: REINFORCE | RandomWeightSearch, n_episodes: int, max_episode_steps: int) -> Iterator[np.ndarray]:

@@ -9,6 +9,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
+TRUSTED_HELP = "read pickles in the model's file too, which may run any code: only for files of people whom you trust"
+
 
 class CliError(Exception):
     """Something the user asked for can't be done; the message says it in one line."""

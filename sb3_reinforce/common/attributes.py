@@ -38,9 +38,7 @@ def check_attributes(cls: type[BaseAlgorithm], attributes: Mapping[str, Any], va
         raise DamagedFileError(f"a {cls.__name__} has no tensors {sorted(unknown)}")
     arguments = {name for base in cls.__mro__ for name in inspect.signature(base).parameters}
     for name, value in attributes.items():
-        default = inspect.getattr_static(cls, name, None)
-        is_method = callable(default) or isinstance(default, (property, classmethod, staticmethod))
-        if is_method or (name not in arguments and not _is_like(value, vars(fresh).get(name))):
+        if callable(getattr(cls, name, None)) or (name not in arguments and not _is_like(value, vars(fresh).get(name))):
             raise DamagedFileError(f"its {name!r} can't be {value!r}")
         if name in _SIZES and value is not None and value > _MAX_SIZE:
             raise DamagedFileError(f"its {name} is {value:,}")

@@ -132,7 +132,7 @@ def read_model_file(path: Path) -> ModelFile:
     with _opened(path) as file, damage_reported(name_of(path)):
         members = read_archive(file)
         plain = json.loads(members.get(PLAIN, b'{"attributes": {}, "not_plain": {}}'))
-        data = json.loads(members.get(_DATA, b"{}"))
+        data = json.loads(members[_DATA])
         system_info = members.get(_SYSTEM_INFO, b"").decode(errors="replace")
         tensors = {
             name.removesuffix(_SUFFIX): read_tensors(content) for name, content in members.items() if name.endswith(_SUFFIX)

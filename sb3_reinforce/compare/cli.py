@@ -8,6 +8,10 @@ from sb3_reinforce.common.evaluation import MAX_EPISODE_STEPS_HELP
 from sb3_reinforce.compare.comparison import Comparison, compare
 
 N_NAMED = 10
+_HYPERPARAMS_HELP = (
+    "algorithms: environments: hyperparameters. What stands in it as Python is run, as in the RL Zoo: only for files that you "
+    "have read"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int], seed: Callable[[str], int]) -> None:
@@ -23,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int
     parser.add_argument("--eval-freq", type=positive, help="timesteps between evaluations (default: 20 in the shortest run)")
     parser.add_argument("--n-eval-episodes", type=positive, default=10, help="episodes of an evaluation (default: 10)")
     parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
-    parser.add_argument("--hyperparams", type=pathlib.Path, metavar="YAML", help="algorithms: environments: hyperparameters")
+    parser.add_argument("--hyperparams", type=pathlib.Path, metavar="YAML", help=_HYPERPARAMS_HELP)
     parser.add_argument("--folder", type=pathlib.Path, help="default: a folder under logs/ for each plan")
     parser.add_argument("--backend", default="loky", help="loky, ray or dask (default: loky)")
     parser.add_argument("--n-jobs", type=int, default=-1, help="workers; -1 for one a core (default: -1)")

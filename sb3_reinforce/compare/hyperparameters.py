@@ -37,6 +37,10 @@ def read_hyperparameters(source: str | pathlib.Path | HyperparameterTable | None
 
     They take the place of the RL Zoo's: those that are not written have the algorithm's own defaults.
 
+    Such a file is code, as in the RL Zoo. A text like ``"dict(net_arch=[64], activation_fn=nn.ReLU)"`` is read without
+    running anything (see :func:`~sb3_reinforce.zoo.expressions.read_expression`), but one that says more is evaluated as
+    Python, and wrappers and callbacks are imported. Use only files that you have read.
+
     :param source: A YAML file, or what it would hold. None for no hyperparameters of one's own.
     :return: The mapping.
     :raises ValueError: If it has another shape, or an algorithm or environment in it is not known.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from sb3_reinforce.common.archives import DamagedFileError, UntrustedFileError
 from sb3_reinforce.zoo import import_rl_zoo3, register
 from sb3_reinforce.zoo.hyperparameters import HyperparameterError
 
@@ -28,6 +29,10 @@ The RL Zoo, with the algorithms reinforce and random_weight_search.
 
 commands: {", ".join([*FUNCTIONS, *SCRIPTS])}
 
+With our algorithms, nothing that is in the files of a run is run; --trusted allows it, for runs of people whom you trust.
+The files of all other algorithms are read by SB3 and the RL Zoo, which run what is in them. So is a file of hyperparameters
+(--conf-file): what stands in it as Python is evaluated.
+
 for example: python -m sb3_reinforce.zoo train --algo reinforce --env CartPole-v1
 and for all options of a command: python -m sb3_reinforce.zoo train --help"""
 
@@ -37,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run a command of the RL Zoo.
 
     :param argv: The command and its arguments; by default those of the process.
-    :return: Exit status: 0, or 2 for a command that there is not, one that needs what is not installed, or
-        hyperparameters that are refused.
+    :return: Exit status: 0, or 2 for a command that there is not, one that needs what is not installed, hyperparameters that
+        are refused, or a run that is damaged or not trusted.
     """
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
@@ -47,20 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in FUNCTIONS and name not in SCRIPTS:
         print(f"{HELP}\n\nerror: there is no command '{name}'", file=sys.stderr)
         return 2
-    sys.argv = [f"python -m sb3_reinforce.zoo {name}", *arguments]
     try:
         register()
+        from sb3_reinforce.zoo.reading import TRUSTED, reading_a_run
+
         module = import_rl_zoo3(FUNCTIONS[name]) if name in FUNCTIONS else None
     except ImportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    trusted = TRUSTED in arguments
+    arguments = [argument for argument in arguments if argument != TRUSTED]
+    sys.argv = [f"python -m sb3_reinforce.zoo {name}", *arguments]
     try:
-        if module is None:
-            _provide_generate_metadata()
-            runpy.run_module(SCRIPTS[name], run_name="__main__")
-        else:
-            getattr(module, name)()
-    except HyperparameterError as error:
+        with reading_a_run(name, arguments, trusted):
+            if module is None:
+                _provide_generate_metadata()
+                runpy.run_module(SCRIPTS[name], run_name="__main__")
+            else:
+                getattr(module, name)()
+    except (HyperparameterError, DamagedFileError, UntrustedFileError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 import sb3_reinforce
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.zoo import ALGORITHMS
+from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
 from sb3_reinforce.zoo.hyperparameters import (
     HyperparameterError,
     check_entry,
@@ -30,7 +31,8 @@ HYPERPARAMS = pathlib.Path(__file__).parent / "hyperparams"
 def evaluate(text: str) -> Any:
     """
     A Python expression of a YAML file, in which the public names of sb3_reinforce stand beside those
-    that rl_zoo3 offers (``nn``, ``th``).
+    that rl_zoo3 offers (``nn``, ``th``). It is evaluated, as rl_zoo3 does, if it says more than
+    :func:`~sb3_reinforce.zoo.expressions.read_expression` can read: it may run anything.
 
     :param text: For example ``"dict(net_arch=[64], activation_fn=nn.ReLU)"``.
     :return: Its value.
@@ -38,6 +40,8 @@ def evaluate(text: str) -> Any:
     """
     names = {name: getattr(sb3_reinforce, name) for name in sb3_reinforce.__all__}
     try:
+        with contextlib.suppress(NotPlainExpressionError):
+            return read_expression(text)
         return eval(text, {**vars(exp_manager), **names})
     except Exception as error:
         raise ValueError(f"The hyperparameter {text!r} can't be evaluated: {error}") from error
@@ -102,7 +106,8 @@ class ExperimentManager(exp_manager.ExperimentManager):
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         check_hyperparameters(hyperparams, ALGOS[self.algo], f"{self.algo} for {self.env_name.gym_id}")
-        for key, read in (("policy_kwargs", evaluate), ("epsilon", read_epsilon)):
+        readers = {"policy_kwargs": evaluate, "epsilon": read_epsilon, "normalize": evaluate, "monitor_kwargs": evaluate}
+        for key, read in readers.items():
             if isinstance(hyperparams.get(key), str):
                 hyperparams[key] = read(hyperparams[key])
         self.train_env_wrapper = get_wrapper_class(hyperparams, "train_env_wrapper")

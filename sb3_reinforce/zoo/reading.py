@@ -1,0 +1,110 @@
+"""
+What the RL Zoo's commands read of a run: with our algorithms, nothing in its folder is run, unless the user trusts it.
+
+rl_zoo3 runs what is in ``config.yml`` and ``args.yml`` (YAML that makes objects, texts that are evaluated, wrappers that are
+imported) and in ``vecnormalize.pkl``. While a command runs, these ways of reading are replaced.
+"""
+
+import argparse
+import contextlib
+import importlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+from unittest import mock
+
+import yaml
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_reinforce.common.archives import UntrustedFileError
+from sb3_reinforce.common.pickles import trusted_files
+from sb3_reinforce.zoo import ALGORITHMS
+from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
+
+TRUSTED = "--trusted"
+PLAYING = ("enjoy", "record_video", "push_to_hub")
+"""Commands that read a run. ``train`` reads the agent that it goes on with."""
+_WRAPPERS = ("gymnasium.wrappers", "rl_zoo3.wrappers", "sb3_reinforce", "stable_baselines3.common")
+
+
+@contextlib.contextmanager
+def reading_a_run(command: str, arguments: Sequence[str], trusted: bool) -> Iterator[None]:
+    """
+    Within, a command of the RL Zoo reads a run.
+
+    :param command: The command.
+    :param arguments: Its arguments. With an algorithm that is none of ours, SB3 and the RL Zoo read as they always do.
+    :param trusted: Whether what is in the run may run code.
+    :raises UntrustedFileError: If it would, and may not.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--algo", default="ppo")
+    if trusted:
+        with trusted_files():
+            yield
+    elif parser.parse_known_args(list(arguments))[0].algo not in ALGORITHMS:
+        yield
+    else:
+        with contextlib.ExitStack() as stack:
+            for replacement in _replacements(command):
+                stack.enter_context(replacement)
+            yield
+
+
+def _replacements(command: str) -> Iterator[Any]:
+    yield mock.patch.object(yaml, "UnsafeLoader", _PlainLoader)
+    yield mock.patch.object(VecNormalize, "load", _refuse_statistics)
+    if command in PLAYING:
+        utils = importlib.import_module("rl_zoo3.utils")
+        yield mock.patch.object(utils, "eval", _read, create=True)
+        yield mock.patch.object(utils, "get_wrapper_class", _known_wrappers(utils.get_wrapper_class))
+
+
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Makes what YAML has by itself, and the ordered dictionaries and tuples that the RL Zoo writes."""
+
+    def refused(self, suffix: str, node: yaml.Node) -> NoReturn:
+        raise _refusal(f"a YAML file with an object of Python, {suffix!r}")
+
+
+def _ordered_dict(loader: yaml.SafeLoader, node: yaml.Node) -> OrderedDict[Any, Any]:
+    (pairs,) = loader.construct_sequence(node, deep=True)
+    return OrderedDict(pairs)
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _ordered_dict)
+_PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
+)
+_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _PlainLoader.refused)
+
+
+def _read(text: str) -> Any:
+    """Instead of ``eval``."""
+    try:
+        return read_expression(text)
+    except NotPlainExpressionError as error:
+        raise _refusal(f"the expression {text!r}") from error
+
+
+def _refuse_statistics(load_path: str, venv: Any) -> NoReturn:
+    raise _refusal(f"{str(load_path)!r}, a pickle")
+
+
+def _known_wrappers(get_wrapper_class: Any) -> Any:
+    def checked(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+        wrappers = hyperparams.get(key) or []
+        for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
+            for name in entry if isinstance(entry, dict) else [entry]:
+                if not str(name).startswith(tuple(f"{package}." for package in _WRAPPERS)):
+                    raise _refusal(f"the wrapper {name!r}, whose module would be imported")
+        return get_wrapper_class(hyperparams, key)
+
+    return checked
+
+
+def _refusal(what: str) -> UntrustedFileError:
+    return UntrustedFileError(
+        f"This run has {what}. To read that may run any code. If you know who made it and trust them, use {TRUSTED}."
+    )
