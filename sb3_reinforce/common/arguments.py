@@ -88,6 +88,15 @@ LEARN: Table = {
 }
 """Of ``learn``."""
 
+_SWITCHES_OF_POLICIES = (
+    "ortho_init",
+    "use_sde",
+    "full_std",
+    "use_expln",
+    "squash_output",
+    "share_features_extractor",
+    "normalize_images",
+)
 _POLICY: Table = {
     "net_arch": [
         Test("a list of sizes of layers, at least 1", _are_sizes),
@@ -103,10 +112,7 @@ _POLICY: Table = {
     "optimizer_class": [Test("a class of optimizers, such as torch.optim.Adam", callable)],
     "optimizer_kwargs": [MAPPING, NONE],
     "phi": [CALLABLE, NONE],
-    **dict.fromkeys(
-        ("ortho_init", "use_sde", "full_std", "use_expln", "squash_output", "share_features_extractor", "normalize_images"),
-        [BOOLEAN],
-    ),
+    **{name: [BOOLEAN] for name in _SWITCHES_OF_POLICIES},
 }
 """What SB3's and our own policies take as ``policy_kwargs``."""
 _FILLED_IN = ("observation_space", "action_space", "lr_schedule")

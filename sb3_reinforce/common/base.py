@@ -50,6 +50,28 @@ class EpisodicAlgorithm(ResumableAlgorithm):
             check_spaces(env.observation_space, env.action_space)
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        The policy's action, in the type of the action space: whole numbers where it is one of whole numbers.
+
+        :param observation: The input observation.
+        :param state: Handed back as it is.
+        :param episode_start: Not used.
+        :param deterministic: Whether to take the most probable action.
+        :return: The action and the state.
+        """
+        action, state = super().predict(observation, state, episode_start, deterministic)
+        dtype = self.action_space.dtype
+        if action.dtype != dtype and dtype is not None:
+            action = (np.rint(action) if dtype.kind in "iu" else action).astype(dtype)
+        return action, state
+
     def _excluded_save_params(self) -> list[str]:
         # Without n_steps, which is none of ours, SB3's on-policy algorithms load our files with their own
         return [*super()._excluded_save_params(), "_rng", "n_steps", "_environments", "_before_rollout"]

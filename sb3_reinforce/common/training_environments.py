@@ -119,8 +119,8 @@ class TrainingEnvironments:
     def _check_rewards(self, rewards: np.ndarray) -> None:
         if rewards.dtype.kind not in "biuf" or rewards.shape != self._rewards_shape:
             raise UnfitError(
-                f"The environment {self.name} returned rewards of type {rewards.dtype} and shape {rewards.shape}, but they must "
-                f"be real numbers, of shape {self._rewards_shape}: {rewards}. Mend the environment."
+                f"The environment {self.name} returned rewards of type {rewards.dtype} and shape {rewards.shape}, but they "
+                f"must be real numbers, of shape {self._rewards_shape}: {rewards}. Mend the environment."
             )
         self._rewards_dtype = rewards.dtype
 
@@ -189,9 +189,9 @@ class TrainingEnvironments:
         stays = self._plays_out and last_obs is not None and not self.were_moved()
         if not stays:
             self._seed(seed)
-        with _reset_gives(self.env, last_obs) if stays else nullcontext() if self._plays_out else _unnoticed(self.env):
-            with self._explained():
-                yield at_start if stays and at_start is not None else self._starts_of_a_reset()
+        reset = _reset_gives(self.env, last_obs) if stays else nullcontext() if self._plays_out else _unnoticed(self.env)
+        with reset, self._explained():
+            yield at_start if stays and at_start is not None else self._starts_of_a_reset()
         if self._moves.n_moves != n_moves:
             self._n_moves, self._last = self._moves.n_moves, None
 

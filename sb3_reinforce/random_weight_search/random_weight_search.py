@@ -113,7 +113,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         :param deterministic: Not used.
         :return: The action and the state.
         """
-        return self.policy.predict(observation, state, episode_start, deterministic=True)
+        return super().predict(observation, state, episode_start, deterministic=True)
 
     @checked(LEARN, "RandomWeightSearch.learn")
     @keeps_global_generators

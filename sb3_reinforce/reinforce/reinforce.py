@@ -18,6 +18,7 @@ from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
 from sb3_reinforce.gradient.estimators import advantages_of, discounts, normalize, reward_to_go, signal_to_noise, total_return
 from sb3_reinforce.gradient.scores import accumulate_gradient, episode_estimates, scores_of
+from sb3_reinforce.gradient.undoing import undone_if_it_fails
 from sb3_reinforce.reinforce.arguments import LEARN_ARGUMENTS, ReinforceArguments
 from sb3_reinforce.rollouts.behaviour import Behaviour
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
@@ -198,7 +199,8 @@ class REINFORCE(ReinforceArguments):
         self.policy.optimizer.zero_grad()
         ent_coef = self.ent_coef + step.entropy_coef(rollout, weights, self._n_updates)
         loss, entropy = accumulate_gradient(scores, rollout, weights, ent_coef / rollout.n_episodes)
-        with unobserved(self.policy):  # features with running statistics have seen the rollout now, and once is enough
+        # Features with running statistics have seen the rollout now, and once is enough
+        with unobserved(self.policy), undone_if_it_fails(self.policy):
             if baseline.is_constant or self.log_gradient_snr:
                 estimates = episode_estimates(scores, self.policy, rollout, weights, weights_of_1, baseline)
             grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)

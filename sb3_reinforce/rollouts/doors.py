@@ -4,6 +4,8 @@ The doors of a policy: how any actor-critic policy draws actions, and says how p
 What a policy draws from is what is learned from, so both go through the same door.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch as th
@@ -13,6 +15,21 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from sb3_reinforce.common.known import overrides
 
 _DOORS = ("forward", "evaluate_actions")
+
+
+@contextmanager
+def _nan_explained() -> Iterator[None]:
+    """Around and in a distribution: torch's words for a parameter that is NaN say neither why nor what to do."""
+    try:
+        yield
+    except ValueError as error:
+        if "Expected parameter" not in str(error):
+            raise
+        raise FloatingPointError(
+            f"What the policy makes of the observations is no distribution: {' '.join(str(error).split())}. Its parameters "
+            "have grown out of bounds, or the observations are too large: lower learning_rate, scale the observations "
+            "(VecNormalize), or set max_grad_norm. Nothing was learned from this rollout."
+        ) from error
 
 
 class Door(Protocol):
@@ -45,10 +62,12 @@ class ByDistribution:
     def __init__(self, policy: ActorCriticPolicy) -> None:
         self.policy = policy
 
+    @_nan_explained()
     def sample(self, obs: PyTorchObs) -> th.Tensor:
         """See :class:`Door`."""
         return self.policy.get_distribution(obs).get_actions()
 
+    @_nan_explained()
     def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """See :class:`Door`."""
         distribution = self.policy.get_distribution(obs)
@@ -67,10 +86,12 @@ class ByForward:
     def __init__(self, policy: ActorCriticPolicy) -> None:
         self.policy = policy
 
+    @_nan_explained()
     def sample(self, obs: PyTorchObs) -> th.Tensor:
         """See :class:`Door`."""
         return self.policy(obs)[0]
 
+    @_nan_explained()
     def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """See :class:`Door`."""
         _, log_prob, entropy = self.policy.evaluate_actions(obs, actions)
