@@ -23,8 +23,9 @@ class _Counted:
 
     def __init__(self, owner: Any, name: str, moves: Moves) -> None:
         self.owner, self.moves = owner, moves
-        self.function = getattr(type(owner), name)
-        self.replacement = vars(owner).get(name)  # somebody else's
+        self.function, method = getattr(type(owner), name), getattr(owner, name)
+        is_its_own = getattr(method, "__func__", None) is self.function and method.__self__ is owner
+        self.replacement = None if is_its_own else method  # somebody else's
         setattr(owner, name, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,10 +45,11 @@ def count_moves(env: VecEnv) -> Moves:
     """
     innermost = env.unwrapped
     inside = getattr(innermost, "envs", None) or getattr(getattr(innermost, "vector_env", None), "envs", None) or []
-    already = vars(innermost).get("step_async")
+    already = getattr(innermost, "step_async", None)
     moves = already.moves if isinstance(already, _Counted) else Moves()
     for owner, name in [(innermost, "step_async"), (innermost, "reset"), *((each.unwrapped, "reset") for each in inside)]:
-        if not isinstance(getattr(owner, "__dict__", {}).get(name), _Counted):
+        # Not by looks into __dict__: whose is looked into is slower from then on (by a tenth, with Python 3.11)
+        if not isinstance(getattr(owner, name, None), _Counted):
             with suppress(AttributeError, TypeError):  # no environment of Python's, perhaps
                 _Counted(owner, name, moves)
     return moves
