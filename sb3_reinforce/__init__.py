@@ -5,6 +5,7 @@ from sb3_reinforce.common.callbacks import (
     EpsilonCallback,
     StopTrainingOnSolved,
 )
+from sb3_reinforce.common.checkpoints import ResumableCheckpointCallback
 from sb3_reinforce.common.live_chart import LiveChartCallback
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
 from sb3_reinforce.features import FourierBasis, TileCoding
@@ -12,7 +13,7 @@ from sb3_reinforce.policies import LinearGaussianPolicy, LinearPolicy, LinearSof
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 from sb3_reinforce.rollouts.epsilon import EpsilonSchedule
-from sb3_reinforce.vec_env import GymnasiumVecEnv, make_fast_vec_env
+from sb3_reinforce.vec_env import GymnasiumVecEnv, PythonVecEnv, make_fast_vec_env
 from sb3_reinforce.version import __version__
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "LinearPolicy",
     "LinearSoftmaxPolicy",
     "LiveChartCallback",
+    "PythonVecEnv",
     "RandomWeightSearch",
+    "ResumableCheckpointCallback",
     "StopTrainingOnSolved",
     "SuccessRewardWrapper",
     "TileCoding",

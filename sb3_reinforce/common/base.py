@@ -103,14 +103,14 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         assert self.env is not None
         if self._environments is None or self._environments.env is not self.env:
             self._environments = TrainingEnvironments(self.env)
-        if not reset_num_timesteps:
-            self._tell_of_obstacles(self._environments)
         self._end_rollout()  # if one was broken off
         last_obs: Any = self._last_obs
         is_reset = reset_num_timesteps or last_obs is None
         seed = self._seed_of_environments()
         with self._environments.beginning(last_obs, self._last_episode_starts, seed) as at_start:
             result = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        if not reset_num_timesteps:
+            self._tell_of_obstacles(self._environments)
         if is_reset:
             self._last_episode_starts = at_start
         return result

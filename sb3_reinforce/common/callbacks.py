@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.logger import HumanOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
@@ -53,9 +53,13 @@ def monitored_episode(info: dict[str, Any]) -> dict[str, Any] | None:
 def has_listeners(callback: BaseCallback) -> bool:
     """
     :param callback: As SB3 hands it to an algorithm.
-    :return: Whether anybody listens: False for what SB3 puts in the place of no callback at all.
+    :return: Whether anybody listens to steps: False for what SB3 puts in the place of no callback at all, and for callbacks
+        that say so by ``hears_steps = False``.
     """
-    return not (isinstance(callback, ConvertCallback) and callback.callback is None)
+    if isinstance(callback, CallbackList):
+        return any(map(has_listeners, callback.callbacks))
+    is_none = isinstance(callback, ConvertCallback) and callback.callback is None
+    return not is_none and getattr(callback, "hears_steps", True)
 
 
 def stops_when_told(model: BaseAlgorithm) -> bool:

@@ -92,6 +92,11 @@ class ResumableAlgorithm(LoadableAlgorithm):
         """What is saved from here on is saved as it is."""
         self._before_rollout = None
 
+    @property
+    def num_timesteps_to_save(self) -> int:
+        """The ``num_timesteps`` of a file that is saved now: without those of a rollout that was not learned from."""
+        return self.num_timesteps if self._before_rollout is None else int(self._before_rollout["num_timesteps"])
+
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
         Set the environment to learn from. A VecNormalize in it that has seen nothing yet takes over the statistics of a model

@@ -54,12 +54,15 @@ class GymnasiumVecEnv(VecEnv):
     """Whether there are steps that are only resets."""
     reset_transitions: np.ndarray
     """Of which environments the last step was only a reset. Shape ``(n_envs,)``."""
+    takes_seeds: bool
+    """Whether :meth:`seed` has an effect."""
 
     def __init__(self, vector_env: VectorEnv) -> None:
         check_vector_env(vector_env)
         self.vector_env = vector_env
         self._is_ready = False
-        self._stepper: Any = EnvPoolStepper(vector_env) if is_envpool(vector_env) else vector_env
+        self.takes_seeds = not is_envpool(vector_env)
+        self._stepper: Any = vector_env if self.takes_seeds else EnvPoolStepper(vector_env)
         self._access = find_access(vector_env)
         super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
         self.metadata = dict(vector_env.metadata)
@@ -117,7 +120,7 @@ class GymnasiumVecEnv(VecEnv):
         :param seed: None to draw one.
         :return: The seeds of the environments.
         """
-        if isinstance(self._stepper, EnvPoolStepper):
+        if not self.takes_seeds:
             warnings.warn("EnvPool takes its seed when it is made: envpool.make_gymnasium(..., seed=...).", stacklevel=2)
         return super().seed(seed)
 
