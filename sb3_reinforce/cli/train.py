@@ -16,7 +16,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from sb3_reinforce.cli.shared import CliError, env_of, make_env, require_extra
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
@@ -33,7 +33,7 @@ from sb3_reinforce.common.evaluation import (
 from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
-from sb3_reinforce.vec_env import make_fast_vec_env
+from sb3_reinforce.vec_env import PythonVecEnv, make_fast_vec_env
 from sb3_reinforce.zoo import ALGORITHMS
 
 N_EVAL_EPISODES = 100
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     console.print(
         f"Training [bold]{type(model).__name__}[/bold] ({policy}) on [bold]{options.env}[/bold], seed {options.seed}, "
-        f"{options.n_envs} x {getattr(inner_env, 'backend', 'sb3 (DummyVecEnv)')}"
+        f"{options.n_envs} x {getattr(inner_env, 'backend', 'python (PythonVecEnv)')}"
     )
     seconds = _train(model, options.timesteps, EpisodeDurationCallback(), console)
     model.logger.close()
@@ -103,7 +103,7 @@ def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSe
         single = make_env(options.env)
         check_spaces(single.observation_space, single.action_space)  # before SB3 fails on what it can't serve
         single.close()
-        env = DummyVecEnv([lambda: make_env(options.env) for _ in range(options.n_envs)])
+        env = PythonVecEnv([lambda: make_env(options.env) for _ in range(options.n_envs)])
     policy = _choose_policy(options.algo, env)
     try:
         return ALGORITHMS[options.algo](policy, env, seed=options.seed), policy
@@ -163,7 +163,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     envs = [make_env(options.env) for _ in range(N_EVAL_ENVS)]
     limit = episode_limit(options.max_episode_steps, own_time_limit(envs[0].spec))
-    env = DummyVecEnv([functools.partial(limit_episodes, Monitor(env), limit) for env in envs])
+    env = PythonVecEnv([functools.partial(limit_episodes, Monitor(env), limit) for env in envs])
     env.seed(options.seed + EVAL_SEED_OFFSET)
     threshold = environment_reward_threshold(env)
     counter = CutOffCounter()

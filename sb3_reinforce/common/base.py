@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
@@ -20,6 +22,7 @@ from sb3_reinforce.common.patience import Patience
 from sb3_reinforce.common.resume import ResumableAlgorithm
 from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.common.training_environments import TrainingEnvironments
+from sb3_reinforce.vec_env import PythonVecEnv
 
 
 class CallbackLocals(dict[str, Any]):
@@ -48,6 +51,8 @@ class EpisodicAlgorithm(ResumableAlgorithm):
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         if isinstance(env, (gym.Env, VecEnv)):  # before SB3 wraps what it can't wrap
             check_spaces(env.observation_space, env.action_space)
+        if isinstance(env, gym.Env):
+            env = _in_this_process(env, verbose, monitor_wrapper)
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def predict(
@@ -189,6 +194,17 @@ class EpisodicAlgorithm(ResumableAlgorithm):
                         f"save with exclude=['{name}'] and set model.{name} after loading."
                     ) from error
             raise
+
+
+def _in_this_process(env: gym.Env, verbose: int, monitor_wrapper: bool) -> VecEnv:
+    """An environment in what SB3 wraps it in, but for the VecEnv."""
+    if monitor_wrapper and not is_wrapped(env, Monitor):
+        if verbose >= 1:
+            print("Wrapping the env with a `Monitor` wrapper")
+        env = Monitor(env)
+    if verbose >= 1:
+        print("Wrapping the env in a PythonVecEnv.")
+    return PythonVecEnv([lambda: env])
 
 
 def _can_be_pickled(value: Any) -> bool:

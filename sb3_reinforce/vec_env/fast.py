@@ -9,13 +9,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, check_arguments
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
+from sb3_reinforce.vec_env.python_vec_env import PythonVecEnv
 
-BACKENDS = ("auto", "gymnasium", "envpool", "sb3")
+BACKENDS = ("auto", "gymnasium", "envpool", "python", "sb3")
+_ONE_BY_ONE: dict[str, type[DummyVecEnv]] = {"python": PythonVecEnv, "sb3": DummyVecEnv}
 
 _ALLOWED: Table = {
     "env_id": [Test("the name of a registered environment, as a text", lambda value: isinstance(value, str))],
@@ -34,18 +36,19 @@ def make_fast_vec_env(
 ) -> VecEnv:
     """
     Make the fastest VecEnv there is for an environment. Its attribute ``backend`` says which it is:
-    ``"gymnasium (native)"``, ``"gymnasium (SyncVectorEnv)"``, ``"envpool"`` or ``"sb3 (DummyVecEnv)"``.
+    ``"gymnasium (native)"``, ``"gymnasium (SyncVectorEnv)"``, ``"envpool"``, ``"python (PythonVecEnv)"`` or
+    ``"sb3 (DummyVecEnv)"``.
 
     ``backend="auto"`` takes the environment's own vector environment if Gymnasium has one
     (CartPole), else EnvPool if it is installed and knows the environment with the same spaces, else
-    SB3's ``make_vec_env``. All report returns and lengths of episodes as ``Monitor`` does, have the
+    :class:`~sb3_reinforce.PythonVecEnv`. All report returns and lengths of episodes as ``Monitor`` does, have the
     time limit that ``gymnasium.make`` gives, and take SB3's wrappers.
 
     :param env_id: Name of a registered environment.
     :param n_envs: Number of parallel environments, at least 1.
     :param seed: Seed of the environments, at least 0. None for a different start each time.
     :param backend: "auto", "gymnasium" (``SyncVectorEnv`` where there is no native vector environment),
-        "envpool" or "sb3".
+        "envpool", "python" (``PythonVecEnv``) or "sb3" (``DummyVecEnv``).
     :param env_kwargs: Arguments of the environment.
     :return: The VecEnv, in one process.
     :raises ValueError: If an argument is not what it has to be, or if the backend can't serve the environment.
@@ -63,7 +66,7 @@ def make_fast_vec_env(
             return _make_envpool(env_id, n_envs, seed, env_kwargs)
         except BackendUnavailableError as error:
             raise ValueError(str(error)) from None
-    return _make_sb3(env_id, n_envs, seed, env_kwargs)
+    return _make_one_by_one(backend, env_id, n_envs, seed, env_kwargs)
 
 
 def _find_spec(env_id: str) -> EnvSpec:
@@ -87,7 +90,7 @@ def _make_fastest(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
     try:
         return _make_same_in_envpool(env_id, n_envs, seed, env_kwargs)
     except (BackendUnavailableError, ImportError):
-        return _make_sb3(env_id, n_envs, seed, env_kwargs)
+        return _make_one_by_one("python", env_id, n_envs, seed, env_kwargs)
 
 
 def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
@@ -147,8 +150,10 @@ def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs
     return vec_env
 
 
-def _make_sb3(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
+def _make_one_by_one(backend: str, env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     env = gym.make(env_id, **env_kwargs)
     check_spaces(env.observation_space, env.action_space)  # before SB3 fails on what it can't serve
     env.close()
-    return _named(make_vec_env(env_id, n_envs=n_envs, seed=seed, env_kwargs=env_kwargs), "sb3 (DummyVecEnv)")
+    vec_env_class = _ONE_BY_ONE[backend]
+    vec_env = make_vec_env(env_id, n_envs, seed, env_kwargs=env_kwargs, vec_env_cls=vec_env_class)
+    return _named(vec_env, f"{backend} ({vec_env_class.__name__})")

@@ -96,7 +96,7 @@ class GymnasiumVecEnv(VecEnv):
                 f"The vector environment gives observations of type {type(obs).__name__}, but SB3 takes NumPy arrays. "
                 "Wrap it in gymnasium.wrappers.vector.JaxToNumpy, or its like."
             )
-        self.reset_infos = [info_of(vector_infos, i) for i in range(self.num_envs)]
+        self.reset_infos = [info_of(vector_infos, i) if vector_infos else {} for i in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._dones = np.zeros(self.num_envs, dtype=bool)

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from stable_baselines3.common.vec_env.util import dict_to_obs
 
-from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.casting import as_declared, part_of
 from sb3_reinforce.common.training_environments import environment_name
 from sb3_reinforce.vec_env.known_wrappers import Step, find_step
 
@@ -108,8 +108,11 @@ class PythonVecEnv(DummyVecEnv):
 
     def _save_obs(self, env_idx: int, obs: VecEnvObs) -> None:
         for key in self.keys:
-            part: Any = obs if key is None else obs[key]  # type: ignore[call-overload]
+            part: Any = obs if key is None else self._part(obs, key)
             self._buffer(key)[env_idx] = self._declared(part, key)
+
+    def _part(self, obs: Any, key: Any) -> Any:
+        return obs[key] if isinstance(obs, tuple) else part_of(obs, key, self._name)
 
     def _buffer(self, key: Any) -> np.ndarray:
         return self.buf_obs[key]

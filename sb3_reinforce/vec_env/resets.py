@@ -135,13 +135,13 @@ class ByFunction:
 
     has_reset_transitions = False
 
-    def __init__(self, vector_env: VectorEnv, function: Callable[[Any, np.ndarray], Observations]) -> None:
+    def __init__(self, vector_env: VectorEnv, function: Callable[[Any, np.ndarray, Any], Observations]) -> None:
         self._vector_env = vector_env
         self._function = function
 
     def __call__(self, obs: Observations, vector_infos: Info, envs: np.ndarray) -> ResetStep:
         """See :class:`Resets`."""
-        return ResetStep(self._function(self._vector_env, envs), vector_infos, obs, envs, vector_infos, None)
+        return ResetStep(self._function(self._vector_env, envs, obs), vector_infos, obs, envs, vector_infos, None)
 
 
 def replace_rows(obs: Observations, rows: np.ndarray, others: Observations) -> Observations:
@@ -166,21 +166,25 @@ def replace_rows(obs: Observations, rows: np.ndarray, others: Observations) -> O
     return map_observations(replace, obs, others)
 
 
-def _reset_cart_poles(env: Any, envs: np.ndarray) -> np.ndarray:
+def _reset_cart_poles(env: Any, envs: np.ndarray, obs: np.ndarray) -> np.ndarray:
     """What ``CartPoleVectorEnv.step`` does to the environments in ``prev_done``, one step earlier."""
-    env.state[:, envs] = env.np_random.uniform(env.low, env.high, (4, len(envs)))
+    states = env.np_random.uniform(env.low, env.high, (4, len(envs)))
+    env.state[:, envs] = states
     env.steps[envs] = 0
     env.prev_done[envs] = False
-    return env.state.T.astype(np.float32)
+    obs = obs.copy()
+    obs[envs] = states.T
+    return obs
 
 
-NATIVE_RESETS: dict[str, Callable[[Any, np.ndarray], Observations]] = {
+NATIVE_RESETS: dict[str, Callable[[Any, np.ndarray, Any], Observations]] = {
     "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv": _reset_cart_poles,
 }
 """
 How to reset some sub-environments, now, of vector environments with next-step autoreset that have no
 ``reset_mask``, by ``module:class``, so that nothing is imported for them. The functions take the vector
-environment and the numbers of the sub-environments, and return the observations of all, in new arrays.
+environment, the numbers of the sub-environments and the observations of all, and return those of all after the reset, in new
+arrays.
 A class listed here also promises to hand out new arrays at every step.
 """
 

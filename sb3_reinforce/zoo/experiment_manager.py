@@ -11,10 +11,11 @@ from rl_zoo3 import ALGOS, exp_manager, linear_schedule
 from rl_zoo3.utils import get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import sb3_reinforce
 from sb3_reinforce.random_weight_search import RandomWeightSearch
+from sb3_reinforce.vec_env import PythonVecEnv
 from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
 from sb3_reinforce.zoo.hyperparameters import (
@@ -88,6 +89,8 @@ class ExperimentManager(exp_manager.ExperimentManager):
         super().__init__(*args, **kwargs)
         if self.algo in ALGORITHMS and kwargs.get("config") is None:
             self.config = str(HYPERPARAMS / f"{self.algo}.yml")
+        if self.vec_env_class is DummyVecEnv:
+            self.vec_env_class = PythonVecEnv
 
     def read_hyperparameters(self) -> Any:
         """

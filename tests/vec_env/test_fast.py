@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from sb3_reinforce import REINFORCE
-from sb3_reinforce.vec_env import GymnasiumVecEnv, make_fast_vec_env
+from sb3_reinforce.vec_env import GymnasiumVecEnv, PythonVecEnv, make_fast_vec_env
 
 
 def backend_of(vec_env: VecEnv) -> str:
@@ -48,17 +48,21 @@ def test_native_cart_pole_has_the_time_limit_of_its_name(env_id: str, limit: int
     assert set(timeouts) == {limit}
 
 
-def test_auto_falls_back_to_sb3(no_envpool: None) -> None:
+def test_auto_falls_back_to_python(no_envpool: None) -> None:
     vec_env = make_fast_vec_env("Pendulum-v1", n_envs=2, seed=0)
-    assert backend_of(vec_env) == "sb3 (DummyVecEnv)"
-    assert isinstance(vec_env, DummyVecEnv)
+    assert backend_of(vec_env) == "python (PythonVecEnv)"
+    assert isinstance(vec_env, PythonVecEnv)
     assert longest_episode(vec_env, [0.0], 200) == 200
 
 
-@pytest.mark.parametrize("backend", ["gymnasium", "sb3"])
+NAMES = {"gymnasium": "gymnasium (SyncVectorEnv)", "python": "python (PythonVecEnv)", "sb3": "sb3 (DummyVecEnv)"}
+
+
+@pytest.mark.parametrize("backend", NAMES)
 def test_the_backend_that_is_named(backend: str) -> None:
     vec_env = make_fast_vec_env("Pendulum-v1", n_envs=2, seed=0, backend=backend, g=5.0, max_episode_steps=7)
-    assert backend_of(vec_env) == {"gymnasium": "gymnasium (SyncVectorEnv)", "sb3": "sb3 (DummyVecEnv)"}[backend]
+    assert backend_of(vec_env) == NAMES[backend]
+    assert (type(vec_env) is DummyVecEnv) == (backend == "sb3")
     assert vec_env.get_attr("g") == [5.0, 5.0]
     assert longest_episode(vec_env, [0.0], 20) == 7
     assert backend_of(make_fast_vec_env("CartPole-v1", backend="gymnasium")) == "gymnasium (native)"
@@ -79,7 +83,7 @@ def test_a_native_environment_that_can_not_be_made_is_passed_over(no_envpool: No
 
     spec = gym.registry["CartPole-v1"]
     monkeypatch.setattr(spec, "vector_entry_point", missing)
-    assert backend_of(make_fast_vec_env("CartPole-v1")) == "sb3 (DummyVecEnv)"
+    assert backend_of(make_fast_vec_env("CartPole-v1")) == "python (PythonVecEnv)"
     with pytest.raises(gym.error.DependencyNotInstalled, match="jax"):
         make_fast_vec_env("CartPole-v1", backend="gymnasium")
 
@@ -91,12 +95,12 @@ def test_auto_takes_no_environment_with_reset_transitions(no_envpool: None, monk
         metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     monkeypatch.setattr(gym.registry["CartPole-v1"], "vector_entry_point", Unknown)
-    assert backend_of(make_fast_vec_env("CartPole-v1")) == "sb3 (DummyVecEnv)"
+    assert backend_of(make_fast_vec_env("CartPole-v1")) == "python (PythonVecEnv)"
     with pytest.warns(UserWarning, match="only with the step after"):
         assert backend_of(make_fast_vec_env("CartPole-v1", backend="gymnasium")) == "gymnasium (native)"
 
 
-@pytest.mark.parametrize("backend", ["auto", "gymnasium", "sb3"])
+@pytest.mark.parametrize("backend", ["auto", "gymnasium", "python", "sb3"])
 def test_the_seed_decides(backend: str) -> None:
     first, same, other = (np.asarray(make_fast_vec_env("CartPole-v1", 3, s, backend).reset()) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
@@ -104,7 +108,7 @@ def test_the_seed_decides(backend: str) -> None:
 
 
 def test_what_can_not_be() -> None:
-    with pytest.raises(ValueError, match=r"backend .* one of 'auto', 'gymnasium', 'envpool', 'sb3'"):
+    with pytest.raises(ValueError, match=r"backend .* one of 'auto', 'gymnasium', 'envpool', 'python', 'sb3'"):
         make_fast_vec_env("CartPole-v1", backend="jax")
     for n_envs in (0, -1, 2.0, "2", None, True):
         with pytest.raises(ValueError, match="n_envs of make_fast_vec_env must be an integer of at least 1"):
@@ -114,7 +118,7 @@ def test_what_can_not_be() -> None:
             make_fast_vec_env("CartPole-v1", seed=seed)
     with pytest.raises(ValueError, match="env_id of make_fast_vec_env must be the name"):
         make_fast_vec_env(gym.spec("CartPole-v1"))
-    for backend in ("auto", "gymnasium", "sb3"):
+    for backend in ("auto", "gymnasium", "python", "sb3"):
         with pytest.raises(gym.error.UnregisteredEnv, match="KartPole"):
             make_fast_vec_env("KartPole-v1", backend=backend)
 
@@ -147,7 +151,7 @@ def test_auto_takes_envpool_for_the_same_task(envpool: Any) -> None:
         if dones[0]:
             assert [info["TimeLimit.truncated"] for info in infos] == [True, True]
             assert infos[1]["episode"]["l"] == 200
-    assert backend_of(make_fast_vec_env("Pendulum-v1", g=5.0)) == "sb3 (DummyVecEnv)"
+    assert backend_of(make_fast_vec_env("Pendulum-v1", g=5.0)) == "python (PythonVecEnv)"
 
 
 @pytest.mark.filterwarnings("ignore:.*precision lowered")
@@ -168,4 +172,4 @@ def test_auto_leaves_envpool_where_the_spaces_differ(envpool: Any, monkeypatch: 
         lambda self, name, value: None if name == "observation_space" else object.__setattr__(self, name, value),
         raising=False,
     )
-    assert backend_of(make_fast_vec_env("Pendulum-v1")) == "sb3 (DummyVecEnv)"
+    assert backend_of(make_fast_vec_env("Pendulum-v1")) == "python (PythonVecEnv)"
