@@ -112,7 +112,7 @@ class PythonVecEnv(DummyVecEnv):
             self._buffer(key)[env_idx] = self._declared(part, key)
 
     def _part(self, obs: Any, key: Any) -> Any:
-        return obs[key] if isinstance(obs, tuple) else part_of(obs, key, self._name)
+        return obs[key] if isinstance(self.observation_space, spaces.Tuple) else part_of(obs, key, self._name)
 
     def _buffer(self, key: Any) -> np.ndarray:
         return self.buf_obs[key]
