@@ -36,7 +36,7 @@ def check_attributes(cls: type[BaseAlgorithm], attributes: Mapping[str, Any], va
     unknown = set(variables) - set(fresh._get_torch_save_params()[1])
     if unknown:
         raise DamagedFileError(f"a {cls.__name__} has no tensors {sorted(unknown)}")
-    arguments = {name for base in cls.__mro__ for name in inspect.signature(base).parameters}
+    arguments = {name for base in cls.__mro__ for name in inspect.signature(base).parameters} - {"verbose"}
     for name, value in attributes.items():
         if callable(getattr(cls, name, None)) or (name not in arguments and not _is_like(value, vars(fresh).get(name))):
             raise DamagedFileError(f"its {name!r} can't be {value!r}")
