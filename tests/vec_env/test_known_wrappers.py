@@ -72,7 +72,7 @@ class OwnMonitor(Monitor):
     pass
 
 
-class OwnLimit(TimeLimit):
+class OwnLimit(TimeLimit):  # type: ignore[valid-type]
     def step(self, action: Any) -> Any:
         return super().step(action)
 
@@ -173,8 +173,8 @@ def test_infos_are_of_the_callers_own() -> None:
     for env in (in_known_wrappers(OneInfo(), limit=3), OneInfo()):
         step = find_step(env)
         env.reset(seed=0)
-        for _ in range(10):
-            *_, done, info = step(env, 0)
+        for number in range(10):
+            *_, done, info = step(env, number % 2)
             info["mine"] = True
             if done:
                 env.reset()
