@@ -170,14 +170,14 @@ def test_infos_are_of_the_callers_own() -> None:
         def step(self, action: int) -> Any:
             return (*super().step(action)[:-1], self.info)
 
-    for env in (in_known_wrappers(OneInfo(), limit=3), OneInfo()):
+    for env in (in_known_wrappers(OneInfo(), limit=4), OneInfo()):
         step = find_step(env)
         env.reset(seed=0)
         for number in range(10):
             *_, done, info = step(env, number % 2)
             info["mine"] = True
             if done:
-                env.reset()
+                env.reset(seed=0)
         assert OneInfo.info == {"key": 1}
 
 
