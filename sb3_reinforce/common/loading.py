@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.save_util import open_path, recursive_getattr
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import get_system_info
 
 from sb3_reinforce.common.archives import Path
 from sb3_reinforce.common.attributes import check_attributes
+from sb3_reinforce.common.copying import CopyableAlgorithm
 from sb3_reinforce.common.model_files import add_plain_attributes, making_a_model_of, read_model_file
 from sb3_reinforce.common.origin import check_algorithm
 from sb3_reinforce.common.pickles import are_trusted
@@ -22,8 +22,6 @@ SelfLoadable = TypeVar("SelfLoadable", bound="LoadableAlgorithm")
 
 _COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the parameters of a module that it wraps."""
-_NORMALIZED = "_normalized"
-"""What a VecNormalize wraps, and its discounted returns, in the state of a copy."""
 
 
 def check_load_arguments(cls: type[BaseAlgorithm], attributes: Iterable[str], arguments: Iterable[str]) -> None:
@@ -89,28 +87,8 @@ def check_optimizer_state(name: str, own: dict[str, Any], given: dict[str, Any])
         )
 
 
-class LoadableAlgorithm(BaseAlgorithm):
-    """
-    An SB3 algorithm that takes over what fits it and nothing else, from compiled models as from those that are not; and that
-    can be copied and pickled, if its environment can.
-    """
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = vars(self).copy()
-        distribution = getattr(state.get("policy"), "action_dist", None)
-        if isinstance(distribution, Distribution):
-            distribution.distribution = None  # type: ignore[assignment]  # that of the last batch, whose graph can't be copied
-        if self._vec_normalize_env is not None:  # which leaves out what it wraps
-            state[_NORMALIZED] = self._vec_normalize_env.venv, self._vec_normalize_env.returns
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if _NORMALIZED in state:
-            venv, returns = vars(self).pop(_NORMALIZED)
-            if self._vec_normalize_env is not None and self._vec_normalize_env.venv is None:  # it is a copy too
-                self._vec_normalize_env.set_venv(venv)
-                self._vec_normalize_env.returns = returns
+class LoadableAlgorithm(CopyableAlgorithm):
+    """An SB3 algorithm that takes over what fits it and nothing else, from compiled models as from those that are not."""
 
     def get_parameters(self) -> dict[str, dict]:
         """
