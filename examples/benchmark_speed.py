@@ -13,7 +13,8 @@ import argparse
 import importlib.util
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -24,7 +25,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce import REINFORCE, EpisodeDurationCallback, GymnasiumVecEnv, RandomWeightSearch
+from sb3_reinforce import REINFORCE, EpisodeDurationCallback, GymnasiumVecEnv, PythonVecEnv, RandomWeightSearch
 
 ENV = "CartPole-v1"
 N_NATIVE = 1024
@@ -43,6 +44,11 @@ class Race(NamedTuple):
 def dummy(n_envs: int) -> VecEnv:
     """Monitored environments, one after the other: what SB3 uses."""
     return make_vec_env(ENV, n_envs=n_envs, seed=0)
+
+
+def python(n_envs: int) -> VecEnv:
+    """The same in a PythonVecEnv."""
+    return make_vec_env(ENV, n_envs=n_envs, seed=0, vec_env_cls=PythonVecEnv)
 
 
 def native(n_envs: int) -> GymnasiumVecEnv:
@@ -75,62 +81,69 @@ def linear(env: VecEnv) -> REINFORCE:
     return REINFORCE("LinearSoftmaxPolicy", env)
 
 
-def mlp() -> REINFORCE:
+def mlp(env: VecEnv) -> REINFORCE:
     """The defaults."""
-    return REINFORCE("MlpPolicy", dummy(8))
+    return REINFORCE("MlpPolicy", env)
 
 
-def a2c() -> A2C:
+def a2c(env: VecEnv) -> A2C:
     """The RL Zoo's settings for CartPole-v1: the defaults."""
-    return A2C("MlpPolicy", dummy(8), device="cpu")
+    return A2C("MlpPolicy", env, device="cpu")
 
 
-def ppo() -> PPO:
+def ppo(env: VecEnv) -> PPO:
     """The RL Zoo's settings for CartPole-v1."""
     settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
-    return PPO("MlpPolicy", dummy(8), learning_rate=LinearSchedule(1e-3, 0.0, 1.0), device="cpu", **settings)
+    return PPO("MlpPolicy", env, learning_rate=LinearSchedule(1e-3, 0.0, 1.0), device="cpu", **settings)
+
+
+def learners() -> Iterator[Race]:
+    """Each on DummyVecEnv and on PythonVecEnv, against the bare loop over DummyVecEnv."""
+    entries: list[tuple[str, Callable[[VecEnv], Any], int, int]] = [
+        ("REINFORCE linear", linear, 1, 60_000),
+        ("REINFORCE linear", linear, 8, 100_000),
+        ("REINFORCE MLP (64, 64)", mlp, 8, 100_000),
+        ("SB3 A2C, RL Zoo settings", a2c, 8, 20_000),
+        ("SB3 PPO, RL Zoo settings", ppo, 8, 15_000),
+    ]
+    for name, make, n_envs, n_steps in entries:
+        for where, envs in (("DummyVecEnv", dummy), ("PythonVecEnv", python)):
+            yield Race(
+                f"{name}, {where}",
+                n_envs,
+                bare_loop_of(n_envs),
+                partial(learning, partial(model_on, make, envs, n_envs), n_steps),
+            )
+
+
+def model_on(make: Callable[[VecEnv], Any], envs: Callable[[int], VecEnv], n_envs: int) -> Any:
+    """A new model on new environments."""
+    return make(envs(n_envs))
+
+
+def bare_loop_of(n_envs: int) -> str:
+    """The name of the bare loop over DummyVecEnv."""
+    return f"bare loop, DummyVecEnv x {n_envs}"
 
 
 def races() -> list[Race]:
     """All lines of the table, bare loops first."""
-    one, eight, many = "bare loop, DummyVecEnv x 1", "bare loop, DummyVecEnv x 8", f"bare loop, native x {N_NATIVE}"
+    one, eight, many = bare_loop_of(1), bare_loop_of(8), f"bare loop, native x {N_NATIVE}"
     search = f"bare loop, native x {N_SEARCH}"
     lines = [
         Race(one, 1, one, lambda: bare_loop(dummy(1), 30_000)),
         Race(eight, 8, eight, lambda: bare_loop(dummy(8), 6_000)),
         Race(many, N_NATIVE, many, lambda: bare_loop(native(N_NATIVE).vector_env, 2_000)),
         Race(search, N_SEARCH, search, lambda: bare_loop(native(N_SEARCH).vector_env, 4_000)),
-        Race(
-            "REINFORCE linear, DummyVecEnv",
-            1,
-            one,
-            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(1)), 60_000),
-        ),
-        Race(
-            "REINFORCE linear, DummyVecEnv",
-            8,
-            eight,
-            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(8)), 100_000),
-        ),
+        Race("PythonVecEnv alone", 1, one, lambda: bare_loop(python(1), 30_000)),
+        Race("PythonVecEnv alone", 8, eight, lambda: bare_loop(python(8), 6_000)),
+        *learners(),
         Race(
             "  with EpisodeDurationCallback",
             8,
             eight,
-            lambda: learning(lambda: REINFORCE("LinearSoftmaxPolicy", dummy(8)), 100_000, callback=EpisodeDurationCallback()),
+            lambda: learning(lambda: linear(dummy(8)), 100_000, callback=EpisodeDurationCallback()),
         ),
-        Race(
-            "REINFORCE MLP (64, 64), DummyVecEnv",
-            8,
-            eight,
-            lambda: learning(lambda: REINFORCE("MlpPolicy", dummy(8)), 100_000),
-        ),
-        Race(
-            "SB3 A2C, RL Zoo settings, DummyVecEnv",
-            8,
-            eight,
-            lambda: learning(lambda: A2C("MlpPolicy", dummy(8), device="cpu"), 20_000),
-        ),
-        Race("SB3 PPO, RL Zoo settings, DummyVecEnv", 8, eight, lambda: learning(ppo, 15_000)),
         Race("GymnasiumVecEnv alone, native", N_NATIVE, many, lambda: bare_loop(native(N_NATIVE), 2_000)),
         Race(
             "REINFORCE linear, native",
@@ -242,6 +255,11 @@ def verdicts(results: Results) -> str:
             said.append(f"- {words}: {ratio:.{1 if ratio >= 10 else 3}f}")
 
     linear, a2c = "REINFORCE linear, DummyVecEnv", ("SB3 A2C, RL Zoo settings, DummyVecEnv", 8)
+    for name, n_envs in (("REINFORCE linear", 1), ("REINFORCE linear", 8), ("REINFORCE MLP (64, 64)", 8)):
+        on_python, on_dummy = (f"{name}, {where}" for where in ("PythonVecEnv", "DummyVecEnv"))
+        compare((on_python, n_envs), (on_dummy, n_envs), f"{name} x {n_envs}, on PythonVecEnv to on DummyVecEnv")
+    for name in ("SB3 A2C, RL Zoo settings", "SB3 PPO, RL Zoo settings"):
+        compare((f"{name}, PythonVecEnv", 8), (f"{name}, DummyVecEnv", 8), f"{name} x 8, on PythonVecEnv to on DummyVecEnv")
     compare(("  with EpisodeDurationCallback", 8), (linear, 8), "EpisodeDurationCallback leaves of the speed")
     compare(("REINFORCE linear, native", N_NATIVE), a2c, f"REINFORCE, native x {N_NATIVE}, to SB3's A2C on DummyVecEnv x 8")
     ars = ("sb3-contrib ARS linear, DummyVecEnv", 8)
@@ -259,14 +277,13 @@ def plot(lines: list[Race], results: Results, path: pathlib.Path) -> None:
     shares = [float(np.median(results[line.name, line.n_envs].shares)) for line in learners]
     figure = Figure(figsize=(9, 0.42 * len(learners) + 1.2), layout="constrained", dpi=150)
     ax = figure.subplots()
-    colors = [
-        "#3465a4" if any(x in line.name for x in ("REINFORCE", "Random", "Gymn", "with")) else "#b0b0b0" for line in learners
-    ]
+    ours = ("REINFORCE", "Random", "Gymnasium", "Python", "with")
+    colors = ["#3465a4" if any(name in line.name for name in ours) else "#b0b0b0" for line in learners]
     ax.barh([f"{line.name.strip()} x {line.n_envs}" for line in learners], shares, color=colors)
     for y, (line, share) in enumerate(zip(learners, shares, strict=True)):
         speed = np.median(results[line.name, line.n_envs].speeds)
         ax.text(share + 0.01, y, f"{share:.2f}   ({speed:,.0f}/s)", va="center", fontsize=8)
-    ax.set_xlim(0, 1.3)
+    ax.set_xlim(0, 1.3 * max(*shares, 1.0))
     ax.axvline(1, color="black", linewidth=0.8, alpha=0.3, zorder=0)
     ax.set_xlabel("Share of the bare environment loop's speed (steps a second)")
     ax.spines[["top", "right"]].set_visible(False)
