@@ -89,7 +89,9 @@ def timesteps_of(lengths: np.ndarray) -> np.ndarray:
     :param lengths: Timesteps of each episode. Shape ``(n_episodes,)``.
     :return: The time of each timestep since its episode's start, from 0. Shape ``(n_timesteps,)``.
     """
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    timesteps = np.arange(lengths.sum())
+    timesteps -= np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return timesteps
 
 
 def no_baseline(returns: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -206,9 +208,19 @@ def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     :param n_episodes: How many episodes they are of.
     :return: Shape ``(n_timesteps,)``.
     """
-    if n_episodes == 1:
-        return advantages / (np.sqrt((advantages**2).mean()) + 1e-8)
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    centred = advantages.copy() if n_episodes == 1 else advantages - advantages.mean()
+    centred /= root_mean_square(centred) + 1e-8
+    return centred
+
+
+def root_mean_square(values: np.ndarray) -> float:
+    """
+    Of a large array in a single pass, where ``numpy.std`` takes four.
+
+    :param values: Shape ``(n,)``, at least one.
+    :return: Of values with a mean of 0, their standard deviation.
+    """
+    return float(np.sqrt(values @ values / len(values)))
 
 
 def signal_to_noise(estimates: np.ndarray) -> float:

@@ -178,16 +178,17 @@ class EpisodeBuffer(BaseBuffer):
             return
         at, episodes = zip(*self._changes, strict=True)
         numbers = np.repeat(np.stack(episodes), np.diff([*at, n_steps]), axis=0).ravel()
-        rows = (numbers >= 0).nonzero()[0]
-        timesteps = self._first_step + rows // self.n_envs - self.order.starts[numbers[rows]]
+        timesteps = np.repeat(np.arange(self._first_step, self._first_step + n_steps), self.n_envs)
+        timesteps -= self.order.starts.take(numbers, mode="wrap")  # of those that play none, -1, any will do
+        counts = numbers >= 0
         if self.order.reset_takes_a_step:
-            is_reset = timesteps < 0
-            rows, timesteps = rows[~is_reset], timesteps[~is_reset]
+            counts &= timesteps >= 0
         parts: Any = (self._observations, self._actions, self._rewards)
         parts = [map_observations(lambda array: _flat(array, n_steps), part) for part in parts]
-        if len(rows) < len(numbers):
+        if not counts.all():
+            rows = counts.nonzero()[0]
             parts = [map_observations(lambda array: array.take(rows, axis=0), part) for part in parts]
-            numbers = numbers.take(rows)
+            numbers, timesteps = numbers.take(rows), timesteps.take(rows)
         self._pieces.append(Block(parts[0], parts[1], parts[2], numbers, timesteps))
         if sum(len(piece.rewards) for piece in self._pieces) >= self._max_steps * self.n_envs:
             self._join_pieces()
