@@ -1,7 +1,10 @@
+import json
 import pathlib
 import pickle
 import re
+import sys
 import zipfile
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import gymnasium as gym
@@ -207,3 +210,49 @@ def test_enjoy_cuts_off_only_what_has_not_ended_by_itself(trained: pathlib.Path,
     assert capsys.readouterr().out == whole
     assert main([*command, "--max-episode-steps", str(max(lengths) - 1)]) == 0
     assert f"1 of 3 episodes had not ended after {max(lengths) - 1:,} timesteps" in capsys.readouterr().out
+
+
+# Files from strangers
+
+
+@pytest.fixture
+def evil(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
+    """A module in the current folder, and the file that it makes when it is imported."""
+    (tmp_path / "evil.py").write_text(
+        "import pathlib, gymnasium\n"
+        "pathlib.Path('imported').touch()\n"
+        "gymnasium.register('Evil-v0', entry_point=gymnasium.envs.classic_control.CartPoleEnv)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = dict(gym.registry)
+    yield tmp_path / "imported"
+    sys.modules.pop("evil", None)
+    gym.registry.clear()
+    gym.registry.update(before)
+
+
+@pytest.mark.parametrize("name", ["evil:CartPole-v1", "evil:Evil-v0", "evil :Evil-v0", "\x1b[2Jevil:x-v0", ":evil-v0", ""])
+def test_no_module_is_imported_because_a_file_names_it(
+    evil: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").save("model")
+    (tmp_path / "evaluation.json").write_text(json.dumps({"env": name}))
+    error = error_of(capsys, "enjoy", "model.zip", "--render", "rgb_array")
+    assert "no module is imported because a file says so" in error
+    assert error.strip().isprintable()
+    assert not evil.exists()
+
+
+def test_a_module_that_the_user_names_is_imported(evil: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").save("model")
+    command = ["enjoy", "model.zip", "--env", "evil:Evil-v0", "--render", "rgb_array", "--episodes", "1"]
+    assert main([*command, "--max-episode-steps", "5"]) == 0
+    assert evil.exists()
+
+
+def test_a_file_with_a_pickle_is_played_where_it_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
+    REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", learning_rate=lambda _: 0.1).save("model")
+    command = ["enjoy", "model.zip", "--env", "CartPole-v1", "--render", "rgb_array", "--episodes", "1"]
+    assert "learning_rate (builtins.function)" in error_of(capsys, *command)
+    assert "--trusted" in error_of(capsys, *command)
+    assert main([*command, "--trusted"]) == 0
