@@ -45,7 +45,7 @@ class REINFORCE(ReinforceArguments):
     :param policy: "LinearPolicy", "LinearSoftmaxPolicy", "LinearGaussianPolicy", "MlpPolicy", "CnnPolicy",
         "MultiInputPolicy", or a subclass of SB3's ``ActorCriticPolicy``.
     :param env: The environment to learn from (if registered in Gymnasium, can be a string), or a VecEnv.
-    :param learning_rate: Step size, or a function of the progress remaining (from 1 to 0). Default: 0.1 with linear softmax
+    :param learning_rate: Step size, or a function of the progress remaining (from 1 to 0). Default: 0.2 with linear softmax
         policies, 0.05 with linear Gaussian ones, 0.005 with others; 1 for the natural gradient.
     :param n_episodes: Episodes of a rollout, for each step. Default: 8, or one for each environment if there are more.
     :param gamma: Discount factor of what an action is credited with. The default does not discount.
@@ -194,7 +194,7 @@ class REINFORCE(ReinforceArguments):
         targets = value_net.targets(rewards, rollout.lengths, self.gamma)
         values = baseline.predict(rollout, returns)
         advantages = advantages_of(returns, values)
-        weights, weights_of_1 = self._weights(advantages, rollout)
+        weights = self._weights(advantages, rollout)
         self.policy.set_training_mode(True)
         self.policy.optimizer.zero_grad()
         ent_coef = self.ent_coef + step.entropy_coef(rollout, weights, self._n_updates)
@@ -202,7 +202,7 @@ class REINFORCE(ReinforceArguments):
         # Features with running statistics have seen the rollout now, and once is enough
         with unobserved(self.policy), undone_if_it_fails(self.policy):
             if baseline.is_constant or self.log_gradient_snr:
-                estimates = episode_estimates(scores, self.policy, rollout, weights, weights_of_1, baseline)
+                estimates = episode_estimates(scores, self.policy, rollout, weights, self._units(rollout), baseline)
             grad_norm = clip_gradient(self.policy.parameters(), self.max_grad_norm)
             step.take(rollout, self.lr_schedule(self._current_progress_remaining))
             baseline.fit(rollout, returns)
@@ -217,13 +217,18 @@ class REINFORCE(ReinforceArguments):
         if self.log_gradient_snr:
             self._record("train", gradient_snr=signal_to_noise(estimates))
 
-    def _weights(self, advantages: np.ndarray, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
-        """What each action's score is weighed by, and what it would be for a return of 1 at each timestep."""
-        units = np.ones(rollout.n_timesteps)
-        if self.discount_weighting and self.reward_to_go:
-            units = discounts(rollout.lengths, self.gamma)
-        weights = normalize(advantages, rollout.n_episodes) if self.normalize_advantage else advantages
-        return weights * units / rollout.n_episodes, units
+    def _weights(self, advantages: np.ndarray, rollout: Rollout) -> np.ndarray:
+        """What each action's score is weighed by."""
+        weights = normalize(advantages, rollout.n_episodes) if self.normalize_advantage else advantages.copy()
+        weights /= rollout.n_episodes
+        if self.discount_weighting:
+            weights *= self._units(rollout)
+        return weights
+
+    def _units(self, rollout: Rollout) -> np.ndarray:
+        """What it would be weighed by for a return of 1 at each timestep."""
+        is_discounted = self.discount_weighting and self.reward_to_go
+        return discounts(rollout.lengths, self.gamma if is_discounted else 1.0)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """
