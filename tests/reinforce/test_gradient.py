@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import configure
 from sb3_reinforce import REINFORCE, EpsilonSchedule, LinearSoftmaxPolicy
 from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, Toy, exact_estimate, exact_gradient, standard_errors_off
 
-N_EPISODES = 20_000
+N_EPISODES = 8_000
 
 
 class Recorder(th.optim.Adam):
@@ -46,7 +46,7 @@ def record(model: REINFORCE) -> list[np.ndarray]:
 def make(mdp: MDP, n_envs: int, seed: int = 0, **kwargs: Any) -> REINFORCE:
     """A model whose steps have length zero, so that all rollouts are of the same policy."""
     env = make_vec_env(lambda: TabularEnv(mdp), n_envs=n_envs, seed=seed)
-    arguments = {"n_episodes": 10, "gamma": 1.0, "normalize_advantage": False, **kwargs}
+    arguments = {"n_episodes": 40, "gamma": 1.0, "normalize_advantage": False, **kwargs}
     arguments.setdefault("policy_kwargs", {"optimizer_class": Recorder})
     model = REINFORCE("LinearSoftmaxPolicy", env, seed=seed, **arguments)
     rng = np.random.default_rng(42)
@@ -152,7 +152,7 @@ def test_every_estimator_is_unbiased_for_what_it_says_it_estimates(name: str, ep
         make(
             mdp,
             1,
-            n_episodes=200,
+            n_episodes=80,
             gamma=gamma,
             epsilon=epsilon,
             n_value_updates=2,
@@ -163,7 +163,7 @@ def test_every_estimator_is_unbiased_for_what_it_says_it_estimates(name: str, ep
         for baseline, to_go, discount_weighting in ESTIMATORS
     ]
     before = weight_and_bias(models[0])
-    samples = several_estimates(models, N_EPISODES // 200)
+    samples = several_estimates(models, N_EPISODES // 80)
     np.testing.assert_array_equal(weight_and_bias(models[0])[0], before[0])
     discounted = exact_gradient(mdp, *before, epsilon=epsilon, gamma=gamma)
     usual = exact_estimate(mdp, *before, gamma=gamma, epsilon=epsilon)
@@ -195,12 +195,12 @@ def test_what_the_docstring_calls_biased_is_and_without_it_the_same_rollouts_are
             model.policy.value_net.bias.fill_(10.0)
     # The buffer is that of the model that plays, and must keep what both need
     models = models[::-1] if "bootstrap_truncated" in biased else models
-    samples = several_estimates(models, 2_500)
+    samples = several_estimates(models, 2_000)
     without, with_bias = samples.swapaxes(0, 1)[:: -1 if "bootstrap_truncated" in biased else 1]
     exact = exact_gradient(MDPS[name], *weight_and_bias(models[0]))
     assert standard_errors_off(without, exact).max() < 4
     rescaled = with_bias * (exact @ exact) / (with_bias.mean(axis=0) @ exact)
-    assert standard_errors_off(rescaled, exact).max() > 7, "not even its direction is right"
+    assert standard_errors_off(rescaled, exact).max() > 5, "not even its direction is right"
 
 
 def followed_by(rewards: np.ndarray, lengths: np.ndarray, cut_off: np.ndarray, gamma: float, value: float) -> list[np.ndarray]:
