@@ -1,8 +1,13 @@
 """What is said when an environment fails: which, when, what came of it, and what to do."""
 
 import contextlib
+import os
 import signal
+import socket
+import threading
+import weakref
 from collections.abc import Sequence
+from multiprocessing import connection
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,8 +37,9 @@ def raise_explained(error: Exception, env: VecEnv, name: str, step: int) -> NoRe
     when = f"at step {step} of the rollout" if step else "when it was reset"
     if isinstance(error, UnfitError):
         raise UnfitError(f"{error} It came {when}.") from error.__cause__
-    workers = _workers_of(env)
-    if isinstance(error, (EOFError, OSError)) and workers and (dead := _dead(workers)):
+    owner = _owner_of_workers(env)
+    workers = owner.processes if owner is not None else ()
+    if isinstance(error, (EOFError, OSError)) and (dead := _dead(workers)):
         message = _message_of_dead_workers(dead, workers, env, name, when)
         close_what_is_left(env)
         raise RuntimeError(message) from error
@@ -48,9 +54,34 @@ def raise_explained(error: Exception, env: VecEnv, name: str, step: int) -> NoRe
             f"What the environment {name} returned {when} can't be used: {type(error).__name__}: {error}. Nothing was learned "
             "from this rollout. Mend the environment (stable_baselines3.common.env_checker.check_env may find what is wrong)."
         ) from error
+    if function == "_raise_if_errors":  # Gymnasium has ended that worker, and the others are of no use without it
+        close_what_is_left(env)
     if hasattr(error, "add_note"):  # from Python 3.11 on
         error.add_note(f"Raised by the environment {name} {when}, from which nothing was learned.")
     raise error
+
+
+def watch_workers(env: VecEnv) -> None:
+    """
+    See to it that nobody waits for a worker that has died. Forked workers hold each other's pipes open, so that the pipe of a
+    dead one would say nothing, ever.
+
+    :param env: Any environments; those whose workers are not forked need no watch.
+    """
+    owner = env.unwrapped
+    if isinstance(owner, SubprocVecEnv) and not hasattr(owner, "is_watched"):
+        owner.is_watched = True  # type: ignore[attr-defined]
+        pipes = [weakref.ref(pipe) for pipe in owner.remotes]  # which end the workers when nobody holds them any more
+        threading.Thread(target=_break_pipes_of_the_dead, args=(owner.processes, pipes), daemon=True).start()
+
+
+def _break_pipes_of_the_dead(workers: Sequence[Any], pipes: Sequence[Any]) -> None:
+    living = dict(zip([worker.sentinel for worker in workers], pipes, strict=True))
+    while living:
+        for sentinel in connection.wait(list(living)):
+            pipe = living.pop(sentinel)()
+            with contextlib.suppress(OSError, AttributeError):  # it is closed, or gone, or no socket as on Windows
+                socket.socket(fileno=os.dup(pipe.fileno())).shutdown(socket.SHUT_RDWR)
 
 
 def _innermost_frame(error: Exception) -> tuple[dict[str, Any], str]:
@@ -66,14 +97,22 @@ def _innermost_frame(error: Exception) -> tuple[dict[str, Any], str]:
     return {**variables, "__module__": module}, frame.f_code.co_name
 
 
-def _workers_of(env: VecEnv) -> Sequence[Any]:
-    """The processes in which the environments are, in order; none if they are in this one."""
+def _owner_of_workers(env: VecEnv) -> Any:
+    """What has the processes in which the environments are; None if they are in this one."""
     innermost = env.unwrapped
     vector_env = getattr(getattr(innermost, "vector_env", None), "unwrapped", None)
-    for owner in (innermost, vector_env):
-        if isinstance(owner, (SubprocVecEnv, AsyncVectorEnv)):
-            return owner.processes
-    return ()
+    return next((owner for owner in (innermost, vector_env) if isinstance(owner, (SubprocVecEnv, AsyncVectorEnv))), None)
+
+
+def check_open(env: VecEnv, name: str) -> None:
+    """
+    :param env: The environments.
+    :param name: What an error calls them.
+    :raises RuntimeError: If they are in processes that have ended.
+    """
+    owner = _owner_of_workers(env)
+    if owner is not None and owner.closed:
+        raise RuntimeError(f"The environments of {name} are closed. Make them anew, and go on: model.set_env(env).")
 
 
 def _dead(workers: Sequence[Any]) -> dict[int, int]:
@@ -116,8 +155,7 @@ def close_what_is_left(env: VecEnv) -> None:
 
     :param env: The environments. They count as closed then.
     """
-    innermost = env.unwrapped
-    owner: Any = innermost if isinstance(innermost, SubprocVecEnv) else innermost.vector_env.unwrapped  # type: ignore[attr-defined]
+    owner = _owner_of_workers(env)
     pipes = owner.remotes if isinstance(owner, SubprocVecEnv) else owner.parent_pipes
     for pipe in pipes:
         if pipe is not None:

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_nor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, as_declared, part_of
-from sb3_reinforce.common.faults import raise_explained
+from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
 from sb3_reinforce.common.moves import count_moves
 from sb3_reinforce.common.observations import Observations
 
@@ -45,6 +45,7 @@ class TrainingEnvironments:
         self._rewards_dtype, self._rewards_shape = np.dtype(np.float32), (env.num_envs,)
         self._n_steps = 0
         _refuse_complex_rewards()
+        watch_workers(env)
         if isinstance(env.unwrapped, DummyVecEnv) and not getattr(env.unwrapped, "checks_observations", False):
             _check_observations(env.unwrapped, self.name)
 
@@ -182,7 +183,9 @@ class TrainingEnvironments:
         :param at_start: Which of them stand at the start of an episode; None if nobody knows. Shape ``(n_envs,)``.
         :param seed: Of the first of them, if they are reset. The others' count up from it.
         :return: Which will stand there after a reset. Shape ``(n_envs,)``.
+        :raises RuntimeError: If they are in processes that have ended.
         """
+        check_open(self.env, self.name)
         if self._last is not None and last_obs is not self._last[0]:
             last_obs, at_start = self._last
         n_moves = self._moves.n_moves
