@@ -7,7 +7,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 
 class Moves:
-    """The count, shared by all that look at the same environments."""
+    """The count, shared by all that look at the same environments. A VecEnv may have one, ``moves``, and count itself."""
 
     n_moves = 0
 
@@ -45,9 +45,11 @@ def count_moves(env: VecEnv) -> Moves:
     """
     innermost = env.unwrapped
     inside = getattr(innermost, "envs", None) or getattr(getattr(innermost, "vector_env", None), "envs", None) or []
-    already = getattr(innermost, "step_async", None)
-    moves = already.moves if isinstance(already, _Counted) else Moves()
-    for owner, name in [(innermost, "step_async"), (innermost, "reset"), *((each.unwrapped, "reset") for each in inside)]:
+    counts_itself = isinstance(getattr(innermost, "moves", None), Moves)
+    already = innermost if counts_itself else getattr(innermost, "step_async", None)
+    moves: Moves = getattr(already, "moves", None) or Moves()
+    uncounted = [] if counts_itself else [(innermost, "step_async"), (innermost, "reset")]
+    for owner, name in [*uncounted, *((each.unwrapped, "reset") for each in inside)]:
         # Not by looks into __dict__: whose is looked into is slower from then on (by a tenth, with Python 3.11)
         if not isinstance(getattr(owner, name, None), _Counted):
             with suppress(AttributeError, TypeError):  # no environment of Python's, perhaps

@@ -55,6 +55,7 @@ class EpisodeBuffer(BaseBuffer):
         self._action_shape = () if isinstance(action_space, spaces.Discrete) else (self.action_dim,)
         # Float for MultiBinary too, since torch's Bernoulli wants the type of its probabilities
         self._action_dtype = np.float32 if isinstance(action_space, (spaces.Box, spaces.MultiBinary)) else np.int64
+        self._no_dones = bytes(n_envs)
         self._max_steps = self._choose_max_steps()
         self.reset()
 
@@ -133,7 +134,8 @@ class EpisodeBuffer(BaseBuffer):
         self._rewards[step] = rewards
         self._step = step + 1
         self.order.n_steps += 1
-        return self._end_episodes(dones, infos) if np.count_nonzero(dones) else _NO_ENVS  # several times as fast as any()
+        # At every step: many times as fast as any()
+        return _NO_ENVS if dones.tobytes() == self._no_dones else self._end_episodes(dones, infos)
 
     def _checked(self, obs: np.ndarray, array: np.ndarray, key: str | None = None) -> np.ndarray:
         space = self.observation_space if key is None else self.observation_space[key]  # type: ignore[index]

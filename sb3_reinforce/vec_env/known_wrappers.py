@@ -9,6 +9,7 @@ still holds.
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -42,6 +43,7 @@ def find_step(env: gym.Env) -> Step:
     return _step_through(*wrappers) if known else step_as_it_is
 
 
+@cache
 def _is_known(wrapper_class: Any, step: Any, names: tuple[str, ...]) -> bool:
     """Whether it is one of these classes, and the step is that of its source code."""
     name = _name(wrapper_class)

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from stable_baselines3.common.vec_env.util import dict_to_obs
 
 from sb3_reinforce.common.casting import as_declared, part_of
+from sb3_reinforce.common.moves import Moves
 from sb3_reinforce.common.training_environments import environment_name
 from sb3_reinforce.vec_env.known_wrappers import Step, find_step
 
@@ -45,6 +46,7 @@ class PythonVecEnv(DummyVecEnv):
 
     def __init__(self, env_fns: list[Callable[[], gym.Env]]) -> None:
         super().__init__(env_fns)
+        self.moves = Moves()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -61,6 +63,13 @@ class PythonVecEnv(DummyVecEnv):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._prepare()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """
+        :param actions: One for each environment; taken by :meth:`step_wait`.
+        """
+        self.actions = actions
+        self.moves.n_moves += 1
 
     def step_wait(self) -> VecEnvStepReturn:
         """
@@ -95,6 +104,7 @@ class PythonVecEnv(DummyVecEnv):
         obs = super().reset()
         self.reset_infos = [copy(info) for info in self.reset_infos]
         self._prepare()
+        self.moves.n_moves += 1
         return obs
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
