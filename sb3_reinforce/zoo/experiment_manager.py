@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import sb3_reinforce
+from sb3_reinforce.common.normalization_files import write_normalization
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.vec_env import PythonVecEnv
 from sb3_reinforce.zoo import ALGORITHMS
@@ -158,6 +159,17 @@ class ExperimentManager(exp_manager.ExperimentManager):
         if isinstance(model, RandomWeightSearch):
             self.callbacks.append(_KeepWhatWasFound(model))
         super().learn(model)
+
+    def save_trained_model(self, model: BaseAlgorithm) -> None:
+        """
+        As the RL Zoo's; beside its pickle of VecNormalize's statistics, the same in a file that can be read without trust.
+
+        :param model: The model.
+        """
+        super().save_trained_model(model)
+        normalization = model.get_vec_normalize_env()
+        if normalization is not None and self.algo in ALGORITHMS:
+            write_normalization(normalization, pathlib.Path(self.params_path) / "vecnormalize.json")
 
     def objective(self, trial: optuna.Trial) -> float:
         """

@@ -8,15 +8,17 @@ imported) and in ``vecnormalize.pkl``. While a command runs, these ways of readi
 import argparse
 import contextlib
 import importlib
+import pathlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from unittest import mock
 
 import yaml
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_reinforce.common.archives import UntrustedFileError
+from sb3_reinforce.common.normalization_files import read_normalization
 from sb3_reinforce.common.pickles import trusted_files
 from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
@@ -53,7 +55,7 @@ def reading_a_run(command: str, arguments: Sequence[str], trusted: bool) -> Iter
 
 def _replacements(command: str) -> Iterator[Any]:
     yield mock.patch.object(yaml, "UnsafeLoader", _PlainLoader)
-    yield mock.patch.object(VecNormalize, "load", _refuse_statistics)
+    yield mock.patch.object(VecNormalize, "load", _read_statistics)
     if command in PLAYING:
         utils = importlib.import_module("rl_zoo3.utils")
         yield mock.patch.object(utils, "eval", _read, create=True)
@@ -88,8 +90,12 @@ def _read(text: str) -> Any:
         raise _refusal(f"the expression {text!r}") from error
 
 
-def _refuse_statistics(load_path: str, venv: Any) -> NoReturn:
-    raise _refusal(f"{str(load_path)!r}, a pickle")
+def _read_statistics(load_path: str, venv: VecEnv) -> VecNormalize:
+    """Instead of a pickle, what :class:`~sb3_reinforce.zoo.experiment_manager.ExperimentManager` has written beside it."""
+    plain = pathlib.Path(load_path).with_suffix(".json")
+    if not plain.is_file():
+        raise _refusal(f"{str(load_path)!r}, a pickle")
+    return read_normalization(plain, venv)
 
 
 def _known_wrappers(get_wrapper_class: Any) -> Any:

@@ -42,7 +42,8 @@ def run(run_with_normalize: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: p
     config = yaml.unsafe_load((folder / "config.yml").read_text())
     del config["normalize"]
     (folder / "config.yml").write_text(yaml.dump(config))
-    (folder / "vecnormalize.pkl").unlink()
+    for name in ("vecnormalize.pkl", "vecnormalize.json"):
+        (folder / name).unlink()
     return folder
 
 
@@ -87,15 +88,25 @@ def test_it_runs_where_it_is_trusted(run: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("algo", [["--algo", "reinforce"], ["--algo=reinforce"], ["--alg", "reinforce"]])
-def test_statistics_in_a_pickle(
-    algo: list[str], run_with_normalize: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_statistics_are_read_from_the_file_that_is_no_pickle(
+    algo: list[str],
+    run_with_normalize: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(run_with_normalize)
+    shutil.copytree(run_with_normalize, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    command = ["enjoy", *algo, *ENJOY[3:]]
+    command = ["enjoy", *algo, *ENJOY[3:], "--seed", "1"]
+    outputs = []
+    for arguments in (command, [*command, "--trusted"]):
+        assert main(arguments) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    next(tmp_path.rglob("vecnormalize.json")).unlink()
     assert main(command) == 2
     assert "vecnormalize.pkl', a pickle" in capsys.readouterr().err
-    assert main([*command, "--trusted"]) == 0
 
 
 def test_an_agent_that_is_trained_on(run: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
