@@ -186,14 +186,14 @@ def test_episodes_that_were_cut_off_are_said(no_report: list[Any], capsys: pytes
     assert no_report[0][3]["max_episode_steps"] == {"CartPole-v1": 3}
 
 
-def test_killed_three_times_at_random(no_report: list[Any]) -> None:
+def test_killed_twice_at_random(no_report: list[Any]) -> None:
     rng = random.Random(2)
     finished = pathlib.Path("killed")
     n_before = 0
-    for n_jobs in (2, 1, 1):  # the workers lose their client
-        command = [sys.executable, "-m", "sb3_reinforce", *arguments("--seeds", "5", "--folder", "killed", n_jobs=n_jobs)]
+    for n_jobs in (2, 1):  # the workers lose their client
+        command = [sys.executable, "-m", "sb3_reinforce", *arguments("--seeds", "3", "--folder", "killed", n_jobs=n_jobs)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        n_finished = n_before + rng.randint(1, 8)
+        n_finished = n_before + rng.randint(1, 6)
         while sum(1 for _ in finished.glob("*/*/run.json")) < n_finished:
             assert process.poll() is None
             time.sleep(0.01)
@@ -202,9 +202,9 @@ def test_killed_three_times_at_random(no_report: list[Any]) -> None:
         assert process.wait() == -signal.SIGKILL
         n_before = sum(1 for _ in finished.glob("*/*/run.json"))
         assert not (finished / "results.csv").exists()
-    assert main(arguments("--seeds", "5", "--folder", "killed")) == 0
-    compare(ALGOS, ENVS, 5, folder="whole", **TINY)
-    assert len(pd.read_csv("whole/results.csv")) == 3 * 2 * 5 * 2
+    assert main(arguments("--seeds", "3", "--folder", "killed")) == 0
+    compare(ALGOS, ENVS, 3, folder="whole", **TINY)
+    assert len(pd.read_csv("whole/results.csv")) == 3 * 2 * 3 * 2
     assert pathlib.Path("killed/results.csv").read_bytes() == pathlib.Path("whole/results.csv").read_bytes()
 
 
