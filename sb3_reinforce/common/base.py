@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.callbacks import monitored_episode
 from sb3_reinforce.common.checks import check_policy_name, check_spaces
+from sb3_reinforce.common.logs import forgive_logs
 from sb3_reinforce.common.patience import Patience
 from sb3_reinforce.common.resume import ResumableAlgorithm
 from sb3_reinforce.common.saving import write_atomically
@@ -118,6 +119,7 @@ class EpisodicAlgorithm(ResumableAlgorithm):
             self._tell_of_obstacles(self._environments)
         if is_reset:
             self._last_episode_starts = at_start
+        forgive_logs(self.logger, self.env)
         return result
 
     def _patience(self) -> Patience:

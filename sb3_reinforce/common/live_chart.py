@@ -4,6 +4,7 @@ import io
 import pathlib
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,14 @@ from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback
 from sb3_reinforce.common.constraints import Interval, check_arguments
+from sb3_reinforce.common.logs import say_that_it_is_not_written
 from sb3_reinforce.common.saving import write_atomically
+
+MAX_POINTS = 2_000
+"""More than a picture has columns of pixels."""
+TIMESTEPS, LENGTH, RUNNING_LENGTH = "time/total_timesteps", "rollout/episode_length", "rollout/episode_length_running"
+DRAWN = ("train/policy_loss", "rollout/best_mean_reward", "rollout/epsilon")
+RUNNING_MEAN = 20
 
 
 class LiveChartCallback(EpisodeDurationCallback):
@@ -41,29 +49,48 @@ class LiveChartCallback(EpisodeDurationCallback):
         self._plot = plot_learning_curve
         self.path = None if path is None else pathlib.Path(path)
         self.seconds = seconds
+        self._episodes = _Points()
+        self._last_lengths: deque[int] = deque(maxlen=RUNNING_MEAN)
         self._log = _LogInMemory()
+        self._has_failed = False
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._show = _show_below_the_cell() if self.path is None else self._save
         self._next_drawing = 0.0
+        self._stop_listening()  # should an error have ended the last training
         self.logger.output_formats.append(self._log)
+
+    def _stop_listening(self) -> None:
+        outputs = self.logger.output_formats
+        outputs[:] = [output for output in outputs if output is not self._log]
+
+    def _on_episode_end(self, episode_return: float, length: int) -> None:
+        super()._on_episode_end(episode_return, length)
+        self._last_lengths.append(length)
+        running = sum(self._last_lengths) / len(self._last_lengths)
+        self._episodes.add({TIMESTEPS: self.num_timesteps, LENGTH: length, RUNNING_LENGTH: running})
 
     def _on_rollout_start(self) -> None:
         if time.monotonic() >= self._next_drawing:
             self._draw()
 
     def _on_training_end(self) -> None:
+        self._stop_listening()
         self._draw()
-        self.logger.output_formats.remove(self._log)
 
     def _draw(self) -> None:
         if self.n_episodes == 0:
             return
         start = time.monotonic()
         png = io.BytesIO()
-        self._plot(self._log.rows, title=type(self.model).__name__).savefig(png, format="png")
-        self._show(png.getvalue())
+        self._plot(self._episodes.rows + self._log.points.rows, title=type(self.model).__name__).savefig(png, format="png")
+        try:
+            self._show(png.getvalue())
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                say_that_it_is_not_written(type(self).__name__, error)
         end = time.monotonic()
         self._next_drawing = end + max(self.seconds, 20 * (end - start))
 
@@ -72,14 +99,35 @@ class LiveChartCallback(EpisodeDurationCallback):
         write_atomically(self.path, png)
 
 
-class _LogInMemory(KVWriter):
-    """Rows as in SB3's ``progress.csv``."""
+class _Points:
+    """Rows of numbers. There are never more than a picture can show: then every second is left out, and of later ones too."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, float]] = []
+        self._n_seen, self._every = 0, 1
+
+    def add(self, row: dict[str, float]) -> None:
+        if self._n_seen % self._every == 0:
+            self.rows.append(row)
+        self._n_seen += 1
+        if len(self.rows) > MAX_POINTS:
+            del self.rows[1::2]
+            self._every *= 2
+
+
+class _LogInMemory(KVWriter):
+    """What is drawn of the rows of SB3's ``progress.csv``."""
+
+    of_one_training = True
+
+    def __init__(self) -> None:
+        self.points = _Points()
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        self.rows.append(filter_excluded_keys(key_values, key_excluded, "csv"))
+        row = filter_excluded_keys(key_values, key_excluded, "csv")
+        drawn = {key: float(row[key]) for key in DRAWN if key in row}
+        if drawn and TIMESTEPS in row:
+            self.points.add({TIMESTEPS: row[TIMESTEPS], **drawn})
 
     def close(self) -> None:
         pass

@@ -26,7 +26,8 @@ def plot_learning_curve(progress: pd.DataFrame | list[dict[str, Any]], title: st
     The duration of each episode with its running mean, and below it the loss and epsilon (or, for a
     search, the best score so far), all against timesteps.
 
-    :param progress: SB3's ``progress.csv`` of a run with an :class:`~sb3_reinforce.EpisodeDurationCallback`, or its rows.
+    :param progress: SB3's ``progress.csv`` of a run with an :class:`~sb3_reinforce.EpisodeDurationCallback`, or its rows; if
+        some episodes are left out, with their running mean as ``rollout/episode_length_running``.
     :param title: Title of the figure.
     :param window: Over how many episodes the running mean goes.
     :return: A matplotlib figure, not shown and not saved yet.
@@ -64,7 +65,8 @@ def _plot_durations(ax: "Axes", progress: pd.DataFrame, window: int) -> None:
     rows = progress["rollout/episode_length"].notna()
     timesteps, lengths = progress["time/total_timesteps"][rows], progress["rollout/episode_length"][rows]
     ax.scatter(timesteps, lengths, s=9, color=_BLUE, alpha=0.35, linewidths=0, label="episode")
-    running = lengths.rolling(window, min_periods=1).mean()
+    key = "rollout/episode_length_running"
+    running = progress[key][rows] if key in progress else lengths.rolling(window, min_periods=1).mean()
     ax.plot(timesteps, running, color=_BLUE, linewidth=2, label=f"mean of the last {window}")
     ax.set_ylabel("Episode duration\n(timesteps)")
     ax.set_ylim(bottom=0)

@@ -1,7 +1,7 @@
 """The training environments: where episodes begin, what they give, and whether somebody else has moved them."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -102,6 +102,12 @@ class TrainingEnvironments:
         self._n_moves, self._last = self._moves.n_moves, (obs, dones)
         return obs, rewards, dones, infos
 
+    def _fitting(self, obs: Any) -> Any:
+        """Observations that fit their space, in its types."""
+        obs = self._declared(obs)
+        self._ranges.check(obs, self.name)
+        return obs
+
     def _declared(self, obs: Any) -> Any:
         """Observations in the types of their spaces, with which the policy can act."""
         space: Any = self.env.observation_space
@@ -138,22 +144,22 @@ class TrainingEnvironments:
         if not self._plays_out or self.were_moved() or self.reset_takes_a_step:
             at_start = self._starts_of_a_reset()
             self._seed(seed)
-            with self._explained():
-                last_obs = self.env.reset()  # type: ignore[assignment]
-        with self._explained():
-            last_obs = self._declared(last_obs)
-            self._ranges.check(last_obs, self.name)
+            last_obs = self._explained(self.env.reset)()
+        last_obs = self._explained(self._fitting)(last_obs)
         self._n_moves, self._last = self._moves.n_moves, None
         return last_obs, at_start
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Around a reset."""
-        self._n_steps = 0
-        try:
-            yield
-        except Exception as error:
-            raise_explained(error, self.env, self.name, 0)
+    def _explained(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that does the same, for what goes wrong in a reset."""
+
+        def call(*args: Any) -> Any:
+            self._n_steps = 0
+            try:
+                return function(*args)
+            except Exception as error:
+                raise_explained(error, self.env, self.name, 0)
+
+        return call
 
     def _seed(self, seed: int) -> None:
         """Of the next reset."""
@@ -192,8 +198,8 @@ class TrainingEnvironments:
         stays = self._plays_out and last_obs is not None and not self.were_moved()
         if not stays:
             self._seed(seed)
-        reset = _reset_gives(self.env, last_obs) if stays else nullcontext() if self._plays_out else _unnoticed(self.env)
-        with reset, self._explained():
+        reset = (lambda: last_obs) if stays else self._explained(self.env.reset)
+        with _reset_by(self.env, reset), nullcontext() if stays or self._plays_out else _unnoticed(self.env):
             yield at_start if stays and at_start is not None else self._starts_of_a_reset()
         if self._moves.n_moves != n_moves:
             self._n_moves, self._last = self._moves.n_moves, None
@@ -214,10 +220,10 @@ def _unnoticed(env: VecEnv) -> Iterator[None]:
 
 
 @contextmanager
-def _reset_gives(env: VecEnv, obs: Observations | None) -> Iterator[None]:
-    """Within, to reset the environments leaves them where they are."""
+def _reset_by(env: VecEnv, function: Callable[[], Any]) -> Iterator[None]:
+    """Within, to reset the environments is to call a function."""
     before = vars(env).get("reset")
-    env.reset = lambda: obs  # type: ignore[method-assign, assignment, return-value]
+    env.reset = function  # type: ignore[method-assign]
     try:
         yield
     finally:

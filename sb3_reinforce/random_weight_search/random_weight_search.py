@@ -13,6 +13,7 @@ from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import environment_reward_threshold
 from sb3_reinforce.common.chance import environments_seed, keeps_global_generators
 from sb3_reinforce.common.constraints import checked
+from sb3_reinforce.common.logs import removes_outputs_on_error
 from sb3_reinforce.random_weight_search.arguments import SearchArguments
 from sb3_reinforce.random_weight_search.candidates import Candidates, GreedyActor
 from sb3_reinforce.random_weight_search.confirmation import Confirmation
@@ -115,6 +116,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         """
         return super().predict(observation, state, episode_start, deterministic=True)
 
+    @removes_outputs_on_error
     @checked(LEARN, "RandomWeightSearch.learn")
     @keeps_global_generators
     def learn(

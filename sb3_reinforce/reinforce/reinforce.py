@@ -13,6 +13,7 @@ from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import has_listeners
 from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.common.constraints import checked
+from sb3_reinforce.common.logs import removes_outputs_on_error
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
@@ -91,6 +92,7 @@ class REINFORCE(ReinforceArguments):
         return float(buffer.epsilons[max(buffer.order.n_started, 1) - 1])
 
     @keeps_global_generators
+    @removes_outputs_on_error
     @checked(LEARN_ARGUMENTS, "REINFORCE.learn")
     def learn(
         self: SelfREINFORCE,

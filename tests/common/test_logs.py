@@ -1,0 +1,141 @@
+"""Disks that are full: what is logged is lost, what is learned is not."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+
+from sb3_reinforce import REINFORCE, EpisodeDurationCallback, LiveChartCallback, RandomWeightSearch
+
+
+@pytest.fixture
+def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A disk of its own, of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if os.name != "posix" or os.getuid() != 0 or mount is None:
+        pytest.skip("only root can make a small disk")
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode != 0:
+        pytest.skip("no small disk can be made here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _fill(folder: pathlib.Path) -> None:
+    with contextlib.suppress(OSError), (folder / "rest").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 512)
+
+
+class FillsTheDisk(BaseCallback):
+    """After the first rollout."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps:
+            _fill(self.folder)
+
+
+class Talks(gym.Wrapper[Any, Any, Any, Any]):
+    """Makes the lines of a Monitor long, which soon need a further block of the disk."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        *result, info = super().step(action)
+        return *result, {**info, "text": "a" * 500}  # type: ignore[return-value]
+
+
+def _algorithm(name: str, env: Any) -> REINFORCE | RandomWeightSearch:
+    if name == "reinforce":
+        return REINFORCE("LinearPolicy", env, n_episodes=4, seed=0)
+    return RandomWeightSearch("LinearPolicy", env, reward_threshold=1e9, seed=0)
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce", "search"])
+@pytest.mark.parametrize("monitor", [Monitor, VecMonitor])
+def test_a_full_disk_is_told_once_and_does_not_end_training(
+    small_disk: pathlib.Path, tmp_path: pathlib.Path, monitor: Any, algorithm: str
+) -> None:
+    file = str(small_disk / "monitor.csv")
+    if monitor is Monitor:
+        env: Any = DummyVecEnv([lambda: Monitor(Talks(gym.make("CartPole-v1")), file, info_keywords=("text",))])
+    else:
+        env = VecMonitor(DummyVecEnv([lambda: Talks(gym.make("CartPole-v1"))]), file, info_keywords=("text",))
+    model = _algorithm(algorithm, env)
+    model.set_logger(configure(str(small_disk), ["csv", "json", "log", "tensorboard"]))
+    callbacks: list[BaseCallback] = [
+        FillsTheDisk(small_disk),
+        EpisodeDurationCallback(),
+        LiveChartCallback(small_disk / "chart.png", seconds=0.0),
+    ]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.learn(2_000, callback=callbacks, log_interval=1)
+        model.logger.close()
+    told = [str(warning.message) for warning in caught if "can't be written" in str(warning.message)]
+    for who in ("CSVOutputFormat", "JSONOutputFormat", "TensorBoardOutputFormat", "ResultsWriter", "LiveChartCallback"):
+        assert sum(who in text for text in told) in (1, 2), who  # to close a file is to write, too
+    assert model.num_timesteps >= 2_000
+    with pytest.raises(OSError, match="Could not write"):
+        model.save(small_disk / "model.zip")
+    model.save(tmp_path / "model.zip")  # there is room elsewhere
+    loaded = type(model).load(tmp_path / "model.zip")
+    assert np.array_equal(*(m.policy.action_net.weight.detach().numpy() for m in (model, loaded)))
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce", "search"])
+def test_an_error_leaves_no_output_of_the_chart_behind(algorithm: str, tmp_path: pathlib.Path) -> None:
+    model = _algorithm(algorithm, "CartPole-v1")
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    outputs = list(model.logger.output_formats)
+
+    def fails(local_variables: dict[str, Any], _: dict[str, Any]) -> bool:
+        if local_variables["self"].num_timesteps > 300:
+            raise KeyError("mine")
+        return True
+
+    for _ in range(2):
+        with pytest.raises(KeyError, match="mine"):
+            model.learn(1_000, callback=[LiveChartCallback(tmp_path / "chart.png"), _Calls(fails)])
+        assert model.logger.output_formats == outputs
+
+
+class _Calls(BaseCallback):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def _on_step(self) -> bool:
+        return bool(self.function({"self": self.model}, {}))
+
+
+def test_after_an_error_the_chart_of_another_algorithm_listens_once(tmp_path: pathlib.Path) -> None:
+    model: BaseAlgorithm = PPO("MlpPolicy", "CartPole-v1", n_steps=64, n_epochs=1, device="cpu")
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    chart = LiveChartCallback(tmp_path / "chart.png")
+    with pytest.raises(KeyError, match="mine"):
+        model.learn(500, callback=[chart, _Calls(lambda *_: {}["mine"])])
+    model.learn(200, callback=chart)
+    assert len(model.logger.output_formats) == 1
