@@ -16,12 +16,10 @@ from sb3_reinforce.common.attributes import check_attributes
 from sb3_reinforce.common.copying import CopyableAlgorithm
 from sb3_reinforce.common.model_files import add_plain_attributes, making_a_model_of, read_model_file
 from sb3_reinforce.common.origin import check_algorithm
+from sb3_reinforce.common.parameters import all_or_nothing, check_optimizer_state, check_state, plain_name
 from sb3_reinforce.common.pickles import are_trusted
 
 SelfLoadable = TypeVar("SelfLoadable", bound="LoadableAlgorithm")
-
-_COMPILED = "_orig_mod."
-"""What torch.compile puts before the names of the parameters of a module that it wraps."""
 
 
 def check_load_arguments(cls: type[BaseAlgorithm], attributes: Iterable[str], arguments: Iterable[str]) -> None:
@@ -37,53 +35,6 @@ def check_load_arguments(cls: type[BaseAlgorithm], attributes: Iterable[str], ar
         raise ValueError(
             f"{cls.__name__}.load does not know {unknown[0]!r}. It takes the arguments of {cls.__name__}, and attributes that "
             "are in the file."
-        )
-
-
-def plain_name(name: str) -> str:
-    """
-    :param name: Of a parameter.
-    :return: The name that it has in a module that is not compiled.
-    """
-    return name.replace(_COMPILED, "")
-
-
-def check_state(name: str, own: dict[str, Any], given: dict[str, Any]) -> None:
-    """
-    :param name: Of the module.
-    :param own: Its state dict.
-    :param given: The one that it is to take over.
-    :raises ValueError: If that has other names or shapes.
-    """
-    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    reshaped = [key for key in own if key in given and own[key].shape != given[key].shape]
-    differences = [
-        *(f"{key} is missing" for key in missing),
-        *(f"{key} is not known" for key in unknown),
-        *(f"{key} has the shape {tuple(given[key].shape)} instead of {tuple(own[key].shape)}" for key in reshaped),
-    ]
-    if differences:
-        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise ValueError(
-            f"The parameters are not those of this {name}: {'; '.join(differences[:3])}{more}. Make the model with the "
-            "policy, policy_kwargs and spaces of the one that they come from."
-        )
-
-
-def check_optimizer_state(name: str, own: dict[str, Any], given: dict[str, Any]) -> None:
-    """
-    :param name: Of the optimizer.
-    :param own: Its state dict.
-    :param given: The one that it is to take over.
-    :raises ValueError: If that is of another kind of optimizer. (torch would take it over, and fail at the next step.)
-    """
-    own_settings, settings = (set(state["param_groups"][0]) for state in (own, given))
-    # A version of torch may add settings, or drop some; another optimizer lacks some and has others
-    if settings - own_settings and own_settings - settings:
-        raise ValueError(
-            f"The state of {name} is that of another kind of optimizer, with {sorted(settings - own_settings)} instead of "
-            f"{sorted(own_settings - settings)}. Take over the policy alone: "
-            "model.policy.load_state_dict(parameters['policy'])."
         )
 
 
@@ -116,17 +67,20 @@ class LoadableAlgorithm(CopyableAlgorithm):
         if exact_match:
             self._check_names_of_parameters(given)
         fitting = {name: self._fitted(name, state, exact_match) for name, state in given.items()}
-        super().set_parameters(fitting, exact_match=exact_match, device=device)  # type: ignore[arg-type]
+        with all_or_nothing(recursive_getattr(self, name) for name in self._get_torch_save_params()[0]):
+            super().set_parameters(fitting, exact_match=exact_match, device=device)  # type: ignore[arg-type]
 
     def _fitted(self, name: str, state: dict[str, Any], exact_match: bool) -> dict[str, Any]:
         """The state under the names of one's own part, which may be compiled; checked."""
         part = recursive_getattr(self, name, None)
         if isinstance(part, th.optim.Optimizer):
-            check_optimizer_state(name, part.state_dict(), state)
+            check_optimizer_state(name, part, state)
         if not isinstance(part, th.nn.Module):
             return state
         own = part.state_dict()
         names = {plain_name(key): key for key in own}
+        if not isinstance(state, dict):
+            raise ValueError(f"The parameters of {name} must be a state dict, but they are a {type(state).__name__}.")
         fitted = {names.get(plain_name(key), key): value for key, value in state.items()}
         if exact_match:
             check_state(name, own, fitted)
