@@ -8,6 +8,7 @@ from typing import NoReturn
 import gymnasium as gym
 
 from sb3_reinforce.cli import enjoy, train
+from sb3_reinforce.cli.resuming import Terminated
 from sb3_reinforce.cli.shared import CliError
 from sb3_reinforce.compare import cli as compare
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run the command line.
 
     :param argv: The arguments; by default those of the process.
-    :return: Exit status: 0, 2 for something that can't be done, or 130 after Ctrl-C.
+    :return: Exit status: 0, 2 for something that can't be done, 130 after Ctrl-C, or 143 after SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, gym.error.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("Stopped.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     return 0

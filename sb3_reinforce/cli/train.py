@@ -13,12 +13,20 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.cli.shared import CliError, env_of, make_env, require_extra
+from sb3_reinforce.cli.resuming import (
+    Checkpoints,
+    Terminated,
+    ended_by_sigterm,
+    make_logger,
+    monitored,
+    options_of,
+    write_settings,
+)
+from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, env_of, make_env, require_extra
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.evaluation import (
@@ -57,56 +65,94 @@ def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int
     parser.add_argument("--fast", action="store_true", help="use the fastest vectorised environments there are")
     parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
     parser.add_argument("--output", type=pathlib.Path, help="default: a new folder under logs/")
+    parser.add_argument("--resume", type=pathlib.Path, metavar="FOLDER", help="go on with the training that was interrupted")
+    parser.add_argument(
+        "--checkpoint-seconds", type=_seconds, default=30.0, help="from one checkpoint to the next (default: 30)"
+    )
+    parser.add_argument("--trusted", action="store_true", help=TRUSTED_HELP)
+    parser.set_defaults(parser=parser)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < np.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, but got '{text}'")
+    return seconds
+
+
+@ended_by_sigterm()
 def run(options: argparse.Namespace) -> None:
     """
-    Train, evaluate, and leave everything in a folder.
+    Train, evaluate, and leave everything in a folder. It goes on from there if it is interrupted.
 
     :param options: As parsed.
-    :raises CliError: If the environment can't be made or trained on, a package is missing, or the folder is in use.
+    :raises CliError: If the environment can't be made or trained on, a package is missing, the folder is in use, or there is
+        nothing in it to go on with.
+    :raises Terminated: After SIGTERM; what was learned is saved.
     """
     require_extra("rich", "tqdm", "matplotlib", "pandas")
     from rich.console import Console
 
     console = Console()
-    model, policy = _make_model(options)
-    folder = _output_folder(options)
+    checkpoint = None
+    if options.resume is not None:
+        options, checkpoint = options_of(options.resume, options), Checkpoints.latest_of(options.resume)
+    model, policy = _make_model(options, checkpoint)
+    folder = _output_folder(options) if options.resume is None else options.resume
+    write_settings(folder, options)
     inner_env = env_of(model)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The environment is already wrapped with a `Monitor`")
-        env = VecMonitor(inner_env, str(folder / "monitor.csv"))
+        env = monitored(inner_env, folder, getattr(model, "n_bytes_of_log", None))
     model.set_env(env)
-    model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    model.set_logger(make_logger(folder, None if options.resume is None else model.num_timesteps))
     console.print(
         f"Training [bold]{type(model).__name__}[/bold] ({policy}) on [bold]{options.env}[/bold], seed {options.seed}, "
         f"{options.n_envs} x {getattr(inner_env, 'backend', 'python (PythonVecEnv)')}"
+        + (f", from timestep {model.num_timesteps:,} on" if checkpoint is not None else "")
     )
-    seconds = _train(model, options.timesteps, EpisodeDurationCallback(), console)
+    callbacks = [EpisodeDurationCallback(), Checkpoints(folder, options.checkpoint_seconds)]
+    seconds, stop = _train(model, options.timesteps, callbacks, checkpoint is not None)
     model.logger.close()
     model.save(folder / "model.zip")
+    if stop is not None:
+        console.print(
+            f"[yellow]Stopped early, after {model.num_timesteps:,} timesteps; what was learned so far is kept. To go on: "
+            f"python -m sb3_reinforce train --resume {folder}[/yellow]",
+            soft_wrap=True,
+        )
+    if isinstance(stop, Terminated):  # whoever sends it does not wait for long
+        raise stop
     with console.status(f"Evaluating on {N_EVAL_EPISODES} fresh episodes"):
         evaluation = _evaluate(model, options, policy, seconds)
     write_atomically(folder / "evaluation.json", (json.dumps(evaluation, indent=2) + "\n").encode())
     _save_figure(folder, f"{type(model).__name__} ({policy}) on {options.env}, seed {options.seed}", console)
     _print_table(evaluation, folder, console)
     env.close()
+    write_settings(folder, options, is_finished=stop is None)
 
 
-def _make_model(options: argparse.Namespace) -> tuple[REINFORCE | RandomWeightSearch, str]:
-    """The model, untrained, and the name of its policy. Nothing has been written yet."""
+def _make_model(options: argparse.Namespace, checkpoint: pathlib.Path | None) -> tuple[REINFORCE | RandomWeightSearch, str]:
+    """The model, as it is in a checkpoint or untrained, and the name of its policy. Nothing has been written yet."""
     env: VecEnv
     if options.fast:
         make_env(options.env).close()  # its errors are in one line
-        env = make_fast_vec_env(options.env, options.n_envs, options.seed)
+        # EnvPool would repeat the episodes of the same seed, and others are seeded by the model
+        seed = None if checkpoint is not None else options.seed
+        env = make_fast_vec_env(options.env, options.n_envs, seed)
     else:
         single = make_env(options.env)
         check_spaces(single.observation_space, single.action_space)  # before SB3 fails on what it can't serve
         single.close()
         env = PythonVecEnv([lambda: make_env(options.env) for _ in range(options.n_envs)])
-    policy = _choose_policy(options.algo, env)
+    policy, algorithm = _choose_policy(options.algo, env), ALGORITHMS[options.algo]
     try:
-        return ALGORITHMS[options.algo](policy, env, seed=options.seed), policy
+        if checkpoint is not None:
+            return algorithm.load(checkpoint, env, trusted=options.trusted), policy
+        return algorithm(policy, env, seed=options.seed), policy
     except AssertionError as error:  # how SB3 refuses a space
         raise CliError(f"{options.algo} can't be trained on '{options.env}': {error}") from error
 
@@ -131,23 +177,29 @@ def _output_folder(options: argparse.Namespace) -> pathlib.Path:
         folder = options.output
         if (folder / "model.zip").exists():
             raise CliError(f"--output '{folder}' already holds a model; choose another folder, or remove it first")
+        if Checkpoints.latest_of(folder) is not None:
+            raise CliError(f"--output '{folder}' holds a training that was interrupted: go on with --resume '{folder}'")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _train(model: REINFORCE | RandomWeightSearch, timesteps: int | None, callback: BaseCallback, console: Any) -> float:
-    """Train; return the seconds it took. Ctrl-C ends training early, and keeps what was learned."""
-    start = time.perf_counter()
-    budget = {} if timesteps is None else {"total_timesteps": timesteps}
+def _train(
+    model: REINFORCE | RandomWeightSearch, timesteps: int | None, callbacks: list[BaseCallback], goes_on: bool
+) -> tuple[float, KeyboardInterrupt | None]:
+    """Train; return the seconds it took, and what has ended it early: Ctrl-C or SIGTERM."""
+    start, stop = time.perf_counter(), None
+    budget: Any = {} if timesteps is None else {"total_timesteps": timesteps}
     bar = _ProgressBar()
     try:
-        model.learn(**budget, callback=[callback, bar])  # type: ignore[arg-type]
-    except KeyboardInterrupt:
-        bar.close()
-        console.print("[yellow]Stopped early; what was learned so far is kept.[/yellow]")
+        if goes_on:
+            model.resume(callback=[*callbacks, bar])
+        else:
+            model.learn(**budget, callback=[*callbacks, bar])
+    except KeyboardInterrupt as error:
+        stop = error
     finally:
         bar.close()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, stop
 
 
 class _ProgressBar(ProgressBarCallback):

@@ -10,7 +10,15 @@ from gymnasium import spaces
 
 from sb3_reinforce.cli import main
 
-ALL_FILES = {"model.zip", "events", "monitor.csv", "evaluation.json", "learning_curve.png", "progress.csv"}
+ALL_FILES = {
+    "model.zip",
+    "events",
+    "monitor.csv",
+    "evaluation.json",
+    "learning_curve.png",
+    "progress.csv",
+    "training.json",
+}
 
 
 class Refused(gym.Env[np.ndarray, Any]):

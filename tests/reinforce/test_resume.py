@@ -84,6 +84,7 @@ def normalized(**kwargs: Any) -> VecEnv:
 
 TILES = {"features_extractor_class": TileCoding, "features_extractor_kwargs": {"n_tiles": 4, "n_tilings": 4}}
 Make = Callable[[], VecEnv]
+Starts = list[np.ndarray]
 CONFIGURATIONS: dict[str, tuple[str, Make, dict[str, Any]]] = {
     "linear": ("LinearSoftmaxPolicy", cartpole, {}),
     "no seed": ("LinearSoftmaxPolicy", cartpole, {"seed": None}),
@@ -177,7 +178,8 @@ def test_what_is_saved_goes_on_to_the_same_weights(name: str) -> None:
 
 def test_whoever_loads_again_and_again_sees_other_episodes_each_time() -> None:
     """As on a machine that is taken away after each rollout."""
-    name, starts = "linear", []
+    name = "linear"
+    starts: Starts = []
     file = saved(made(name))
     for _ in range(5):
         model = loaded(file, name)
@@ -188,7 +190,7 @@ def test_whoever_loads_again_and_again_sees_other_episodes_each_time() -> None:
 
 
 class FirstObservation(BaseCallback):
-    def __init__(self, seen: list[np.ndarray]) -> None:
+    def __init__(self, seen: Starts) -> None:
         super().__init__()
         self.seen = seen
 
@@ -200,14 +202,16 @@ class FirstObservation(BaseCallback):
 
 @pytest.mark.parametrize("seed", [3, None])
 def test_a_second_learn_goes_on_too(seed: int | None) -> None:
-    model, starts = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=seed), []
+    model = REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=seed)
+    starts: Starts = []
     for _ in range(3):
         model.learn(1, FirstObservation(starts))
     assert len(np.unique(starts, axis=0)) == 3
 
 
 def test_another_seed_goes_on_in_another_way_and_the_same_seed_begins_anew() -> None:
-    file, starts = saved(made("linear").learn(100)), []
+    file = saved(made("linear").learn(100))
+    starts: Starts = []
     for arguments in ({}, {}, {"seed": 4}, {"seed": 5}):
         file.seek(0)
         REINFORCE.load(file, cartpole(), **arguments).learn(1, FirstObservation(starts), reset_num_timesteps=False)
@@ -221,7 +225,7 @@ def test_another_seed_goes_on_in_another_way_and_the_same_seed_begins_anew() -> 
 
 
 def test_models_without_a_seed_differ_but_follow_the_global_generator() -> None:
-    starts: list[np.ndarray] = []
+    starts: Starts = []
     for _ in range(2):
         REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").learn(1, FirstObservation(starts))
     assert not np.array_equal(*starts)
@@ -267,7 +271,8 @@ def test_what_is_saved_after_ctrl_c_goes_on_to_the_same_weights(name: str) -> No
 
 
 def test_whoever_goes_on_in_the_same_process_does_not_repeat_what_was_interrupted() -> None:
-    model, starts = made("linear"), []
+    model = made("linear")
+    starts: Starts = []
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             model.learn(TOTAL, [FirstObservation(starts), Interrupts(3)], reset_num_timesteps=False)
@@ -316,7 +321,8 @@ def test_a_vec_normalize_with_statistics_of_its_own_keeps_them(tmp_path: pathlib
 
 def test_the_reset_at_the_beginning_of_training_enters_into_no_statistics() -> None:
     model = made("VecNormalize")
-    model.learn(1, SeesCounts(counts := []))
+    counts: list[float] = []
+    model.learn(1, SeesCounts(counts))
     assert counts == [pytest.approx(1e-4), pytest.approx(6 + 1e-4)]  # three environments, by their reset and by a step
 
 
@@ -365,8 +371,8 @@ def test_where_a_training_does_not_go_on_bit_for_bit_it_says_so_once(make: Make,
     again.learn(1)  # another training, which is not a resumed one
     again = REINFORCE.load(saved(model), make())
     with pytest.warns(UserWarning, match=f"not to the very weights.*{reason}") as caught:
-        again.learn(100, reset_num_timesteps=False)
-        again.learn(100, reset_num_timesteps=False)
+        for _ in range(2):
+            again.learn(100, reset_num_timesteps=False)
     assert len([each for each in caught if "weights" in str(each.message) or "EnvPool" in str(each.message)]) == 1
     assert again.num_timesteps >= model.num_timesteps + 200
 
@@ -384,7 +390,8 @@ class Lives(Screens):
 
 def test_with_lives_it_goes_on_and_repeats_nothing() -> None:
     make = partial(make_vec_env, lambda: EpisodicLifeEnv(Lives()))
-    model, starts = REINFORCE("LinearSoftmaxPolicy", make(), seed=0).learn(50), []
+    model = REINFORCE("LinearSoftmaxPolicy", make(), seed=0).learn(50)
+    starts: Starts = []
     for _ in range(3):
         model = REINFORCE.load(saved(model), make())
         with pytest.warns(UserWarning, match="EpisodicLifeEnv"):
