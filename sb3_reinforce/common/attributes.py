@@ -1,6 +1,7 @@
 """What the attributes of a model may be that come from a file."""
 
 import inspect
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ def check_attributes(cls: type[BaseAlgorithm], attributes: Mapping[str, Any], va
     for name, value in attributes.items():
         if callable(getattr(cls, name, None)) or (name not in arguments and not _is_like(value, vars(fresh).get(name))):
             raise DamagedFileError(f"its {name!r} can't be {value!r}")
+        if name == "ep_info_buffer" and not _has_episodes(value):
+            raise DamagedFileError("its ep_info_buffer holds something else than returns and lengths of episodes")
         if name in _SIZES and value is not None and value > _MAX_SIZE:
             raise DamagedFileError(f"its {name} is {value:,}")
 
@@ -54,3 +57,9 @@ def _is_like(value: Any, default: Any) -> bool:
         is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         return is_number and (isinstance(default, float) or value >= min(default, 0))
     return isinstance(value, type(default))
+
+
+def _has_episodes(buffer: Any) -> bool:
+    """Whether it is a buffer of what Monitor says of episodes, or none."""
+    episodes = () if buffer is None else buffer
+    return isinstance(episodes, (deque, tuple)) and all(isinstance(e, dict) and {"r", "l"} <= e.keys() for e in episodes)

@@ -39,12 +39,14 @@ def check_state(name: str, own: dict[str, Any], given: dict[str, Any]) -> None:
     :raises ValueError: If that has other names or shapes.
     """
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys(), key=str)
-    shapes = {key: tuple(value.shape) if isinstance(value, th.Tensor) else "of no tensor" for key, value in given.items()}
-    reshaped = [key for key in own if key in given and tuple(own[key].shape) != shapes[key]]
+    common = [key for key in own if key in given]
+    no_tensors = [key for key in common if not isinstance(given[key], th.Tensor)]
+    reshaped = [key for key in common if key not in no_tensors and own[key].shape != given[key].shape]
     differences = [
         *(f"{key} is missing" for key in missing),
         *(f"{key} is not known" for key in unknown),
-        *(f"{key} has the shape {shapes[key]} instead of {tuple(own[key].shape)}" for key in reshaped),
+        *(f"{key} is no tensor but {given[key]!r:.50}" for key in no_tensors),
+        *(f"{key} has the shape {tuple(given[key].shape)} instead of {tuple(own[key].shape)}" for key in reshaped),
     ]
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""

@@ -306,6 +306,8 @@ TORCH_CLASS = {"__kind__": "class", "name": "torch.nn.ReLU"}
         ("gamma", 2.0),
         ("n_episodes", 0),
         ("epsilon", TORCH_CLASS),
+        ("ep_info_buffer", {"__kind__": "deque", "items": [{}], "maxlen": 100}),
+        ("ep_info_buffer", 3),
     ],
 )
 def test_attributes_that_can_not_be(name: str, value: Any) -> None:
