@@ -1,8 +1,7 @@
 """How long to wait for an episode to end."""
 
-import warnings
-
 from sb3_reinforce.common.checks import check_that_episodes_end
+from sb3_reinforce.common.telling import warn_user
 
 
 class Patience:
@@ -28,11 +27,10 @@ class Patience:
         :raises RuntimeError: If one has not ended within ``max_episode_steps``.
         """
         if self.warns and n_ended == 0:
-            warnings.warn(
+            warn_user(
                 f"The environment has not ended one episode yet, after {n_steps:,} timesteps of it: all that were asked "
                 "for. Only whole episodes count, so nothing has come of them yet. If they never end, give the "
                 "environment a time limit: gymnasium.make(..., max_episode_steps=...) or gymnasium.wrappers.TimeLimit.",
-                stacklevel=5,
             )
         self.warns = False
         self.next_check = n_steps + max(self.max_episode_steps - longest, 1)

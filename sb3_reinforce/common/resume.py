@@ -2,7 +2,6 @@
 
 import io
 import pathlib
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -14,6 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from sb3_reinforce.common.chance import environments_seed, rollout_generator, seed_global_generators
 from sb3_reinforce.common.loading import LoadableAlgorithm
 from sb3_reinforce.common.normalization import Statistics, statistics_of, take_over
+from sb3_reinforce.common.telling import warn_user
 from sb3_reinforce.common.training_environments import TrainingEnvironments
 
 SelfResumable = TypeVar("SelfResumable", bound="ResumableAlgorithm")
@@ -119,10 +119,9 @@ class ResumableAlgorithm(LoadableAlgorithm):
     def _tell_of_obstacles(self, environments: TrainingEnvironments) -> None:
         """Say once what a training that goes on can't promise."""
         if self._is_from_file and environments.obstacle_to_resuming is not None:
-            warnings.warn(
-                "This training goes on, but not to the very weights that it would have come to without the interruption: "
-                f"{environments.obstacle_to_resuming} Apart from that it goes on rightly, and repeats nothing.",
-                stacklevel=5,
+            warn_user(
+                "This training goes on rightly, but not to the very weights that it would have come to without the "
+                f"interruption. {environments.obstacle_to_resuming}"
             )
         self._is_from_file = False
 

@@ -66,7 +66,10 @@ class TrainingEnvironments:
                 "allow_early_resets=False), so the episodes that it was in the middle of are lost."
             )
         if not self._takes_seeds:
-            return f"{self.name} can't be seeded again (EnvPool takes its seed when it is made), so it draws other episodes."
+            return (
+                f"{self.name} can't be seeded again, so it draws other episodes. (EnvPool takes its seed when it is made: give "
+                "it another one than before.)"
+            )
         return None
 
     def were_moved(self) -> bool:

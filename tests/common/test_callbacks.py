@@ -23,6 +23,7 @@ from sb3_reinforce import (
     EpsilonCallback,
     EpsilonSchedule,
     RandomWeightSearch,
+    ResumableCheckpointCallback,
     StopTrainingOnSolved,
 )
 from sb3_reinforce.common.callbacks import environment_reward_threshold, has_listeners, is_monitored, monitored_episode
@@ -91,7 +92,7 @@ def test_a_point_for_each_episode_in_every_output(
 def test_running_means_and_best(tmp_path: pathlib.Path) -> None:
     model, listener = algorithms()["reinforce"], Listener()
     model.set_logger(configure(str(tmp_path), ["csv", "tensorboard"]))
-    model.learn(600, [listener, EpisodeDurationCallback(window_size=7)])
+    model.learn(1_000, [listener, EpisodeDurationCallback(window_size=7)])
     model.logger.close()
     rows = pd.read_csv(tmp_path / "progress.csv")
     logs = rows.dropna(subset=["rollout/episode_return_mean"])
@@ -251,11 +252,13 @@ def test_no_threshold_to_stop_at() -> None:
         model.learn(100, StopTrainingOnSolved())
 
 
-def test_only_no_callback_at_all_has_no_listeners() -> None:
+def test_who_listens_to_steps(tmp_path: pathlib.Path) -> None:
     assert not has_listeners(ConvertCallback(None))
     assert has_listeners(ConvertCallback(lambda _locals, _globals: True))
-    assert has_listeners(CallbackList([ConvertCallback(None)]))
     assert has_listeners(EpisodeDurationCallback())
+    deaf = [ConvertCallback(None), CallbackList([]), ResumableCheckpointCallback(tmp_path)]
+    assert not any(map(has_listeners, [*deaf, CallbackList(deaf)]))  # type: ignore[list-item]
+    assert has_listeners(CallbackList([*deaf, CallbackList([EpisodeDurationCallback()])]))  # type: ignore[list-item]
 
 
 # Every algorithm of SB3 and sb3-contrib

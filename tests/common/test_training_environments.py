@@ -58,6 +58,7 @@ VEC_ENVS: dict[str, Callable[[], VecEnv]] = {
     "SubprocVecEnv": lambda: SubprocVecEnv([Clock] * 2, start_method="fork"),
     "GymnasiumVecEnv": lambda: GymnasiumVecEnv(gym.vector.SyncVectorEnv([Clock] * 2)),
 }
+SEED = 5
 NOTHING = np.zeros(2, dtype=np.int64)
 STARTED, IN_THE_MIDDLE = np.ones(2, dtype=bool), np.array([True, False])
 
@@ -97,7 +98,7 @@ def test_whose_reset_takes_a_step_is_reset_before_each_rollout() -> None:
     environments = TrainingEnvironments(env)
     assert environments.reset_takes_a_step
     first = env.reset()
-    obs, at_start = environments.start_rollout(first, STARTED)  # type: ignore[arg-type]
+    obs, at_start = environments.start_rollout(first, STARTED, SEED)  # type: ignore[arg-type]
     assert env.get_attr("n_resets") == [2, 2]
     assert obs is not first
     assert at_start.all()
@@ -126,7 +127,7 @@ def _moves_what_is_inside(env: VecEnv) -> None:
 @pytest.mark.parametrize("move", [_resets, _steps, _steps_in_two_parts, _moves_what_is_inside])
 def test_moves_of_others_are_noticed_and_our_own_are_not(move: Callable[[VecEnv], None], env: VecEnv) -> None:
     environments = TrainingEnvironments(env)
-    environments.start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]
+    environments.start_rollout(env.reset(), STARTED, SEED)  # type: ignore[arg-type]
     for _ in range(5):
         environments.step(NOTHING)
         assert not environments.were_moved()
@@ -134,17 +135,17 @@ def test_moves_of_others_are_noticed_and_our_own_are_not(move: Callable[[VecEnv]
     assert environments.were_moved()
     with pytest.raises(RuntimeError, match=r"training environment \w+ in the middle of a rollout"):
         environments.step(NOTHING)
-    environments.start_rollout(np.zeros((2, 2)), IN_THE_MIDDLE)
+    environments.start_rollout(np.zeros((2, 2)), IN_THE_MIDDLE, SEED)
     environments.step(NOTHING)
     assert not environments.were_moved()
 
 
 def test_two_who_share_them_notice_each_other(env: VecEnv) -> None:
     first, second = TrainingEnvironments(env), TrainingEnvironments(env)
-    first.start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]
+    first.start_rollout(env.reset(), STARTED, SEED)  # type: ignore[arg-type]
     first.step(NOTHING)
     assert second.were_moved()
-    second.start_rollout(np.zeros((2, 2)), STARTED)
+    second.start_rollout(np.zeros((2, 2)), STARTED, SEED)
     second.step(NOTHING)
     with pytest.raises(RuntimeError, match="middle of a rollout"):
         first.step(NOTHING)
@@ -152,7 +153,7 @@ def test_two_who_share_them_notice_each_other(env: VecEnv) -> None:
 
 def test_a_look_moves_nothing(env: VecEnv) -> None:
     environments = TrainingEnvironments(env)
-    environments.start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]
+    environments.start_rollout(env.reset(), STARTED, SEED)  # type: ignore[arg-type]
     env.get_attr("time")
     env.env_is_wrapped(Monitor)
     env.seed(3)
@@ -177,7 +178,7 @@ def test_a_copy_moves_by_itself(name: str, copied: Callable[[VecEnv], VecEnv]) -
     """SB3's wrappers can't be copied."""
     env = VEC_ENVS[name]()
     environments = TrainingEnvironments(env)
-    environments.start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]
+    environments.start_rollout(env.reset(), STARTED, SEED)  # type: ignore[arg-type]
     environments.step(NOTHING)
     other = copied(env)
     of_the_copy = TrainingEnvironments(other)
@@ -205,7 +206,7 @@ def test_a_shallow_copy_of_an_environment_inside_moves_by_itself() -> None:
 
 def test_a_copy_of_normalisation_is_what_it_was(tmp_path: Any) -> None:
     env = VecNormalize(DummyVecEnv([Clock] * 2))
-    TrainingEnvironments(env).start_rollout(env.reset(), STARTED)  # type: ignore[arg-type]
+    TrainingEnvironments(env).start_rollout(env.reset(), STARTED, SEED)  # type: ignore[arg-type]
     env.save(str(tmp_path / "statistics"))
     again = VecNormalize.load(str(tmp_path / "statistics"), DummyVecEnv([Clock] * 2))
     np.testing.assert_array_equal(again.obs_rms.mean, env.obs_rms.mean)  # type: ignore[union-attr]
@@ -215,34 +216,52 @@ def test_a_copy_of_normalisation_is_what_it_was(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [Clock, lambda: Monitor(Clock())])
-def test_who_may_be_reset_is_reset_if_one_of_them_is_in_the_middle(make: Callable[[], gym.Env]) -> None:
+def test_who_may_be_reset_is_reset_before_each_rollout(make: Callable[[], gym.Env]) -> None:
     env = DummyVecEnv([make] * 2)
     environments = TrainingEnvironments(env)
     first = env.reset()
-    obs, at_start = environments.start_rollout(first, STARTED)  # type: ignore[arg-type]
+    obs, at_start = environments.start_rollout(first, STARTED, SEED)  # type: ignore[arg-type]
     assert obs is not None
     assert env.get_attr("n_resets") == [2, 2], "somebody else's reset, as far as they know"
     environments.step(NOTHING)
-    obs, at_start = environments.start_rollout(obs, IN_THE_MIDDLE)
+    obs, at_start = environments.start_rollout(obs, IN_THE_MIDDLE, SEED)
     np.testing.assert_array_equal(obs, [[3, 0], [3, 0]])
     assert at_start.all()
-    again, at_start = environments.start_rollout(obs, STARTED)
-    assert again is obs
+    again, at_start = environments.start_rollout(obs, STARTED, SEED)
+    np.testing.assert_array_equal(again, [[4, 0], [4, 0]])
     assert at_start.all()
+
+
+def test_a_rollout_is_a_function_of_its_seed(env: VecEnv) -> None:
+    environments = TrainingEnvironments(env)
+    seeds: list[int | None] = []
+    seed = env.seed
+    env.seed = lambda number=None: [seeds.append(number), *seed(number)]  # type: ignore[method-assign, func-returns-value]
+    for number in (7, 8, 7):
+        environments.start_rollout(None, STARTED, number)
+        environments.step(NOTHING)
+    assert seeds == [7, 8, 7]
+
+
+def test_lines_of_random_numbers_begin_where_the_seed_says() -> None:
+    environments = TrainingEnvironments(make_vec_env("CartPole-v1", 3))
+    first, again, other = (environments.start_rollout(None, np.ones(3, bool), seed)[0] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[1:], other[:2])  # type: ignore[index]
 
 
 @pytest.mark.parametrize("make", [no_early_reset, lives])
 def test_who_must_not_be_reset_early_stays_where_he_is(make: Callable[[], gym.Env]) -> None:
     env = DummyVecEnv([make] * 2)
     environments = TrainingEnvironments(env)
-    with environments.beginning(None, None) as at_start:
+    with environments.beginning(None, None, SEED) as at_start:
         env.reset()
         assert at_start.all()
     obs, _, dones, _ = environments.step(NOTHING)
-    now, at_start = environments.start_rollout(obs, dones)  # type: ignore[arg-type]
+    now, at_start = environments.start_rollout(obs, dones, SEED)  # type: ignore[arg-type]
     np.testing.assert_array_equal(now, [[1, 1], [1, 1]])
     assert not at_start.any()
-    with environments.beginning(obs, dones) as at_start:  # type: ignore[arg-type]
+    with environments.beginning(obs, dones, SEED) as at_start:  # type: ignore[arg-type]
         np.testing.assert_array_equal(env.reset(), [[1, 1], [1, 1]])
         assert not at_start.any()
     assert env.get_attr("n_resets") == [1, 1]
@@ -253,9 +272,9 @@ def test_at_the_beginning_others_who_use_it_are_left_alone(make: Callable[[], gy
     """What stands in the place of ``reset`` meanwhile is gone afterwards, an error or not."""
     env = DummyVecEnv([make] * 2)
     environments = TrainingEnvironments(env)
-    with environments.beginning(None, None):
+    with environments.beginning(None, None, SEED):
         first = env.reset()
-    with pytest.raises(ArithmeticError), environments.beginning(first, STARTED):  # type: ignore[arg-type]
+    with pytest.raises(ArithmeticError), environments.beginning(first, STARTED, SEED):  # type: ignore[arg-type]
         raise ArithmeticError
     for _ in range(4):
         environments.step(NOTHING)
@@ -269,9 +288,9 @@ def test_at_the_beginning_others_who_use_it_are_left_alone(make: Callable[[], gy
 def test_after_the_beginning_a_reset_is_still_noticed() -> None:
     env = DummyVecEnv([lives] * 2)
     environments = TrainingEnvironments(env)
-    with environments.beginning(None, None):
+    with environments.beginning(None, None, SEED):
         first = env.reset()
-    with environments.beginning(first, STARTED):  # type: ignore[arg-type]
+    with environments.beginning(first, STARTED, SEED):  # type: ignore[arg-type]
         env.reset()
     environments.step(NOTHING)
     env.reset()
@@ -281,12 +300,12 @@ def test_after_the_beginning_a_reset_is_still_noticed() -> None:
 def test_lives_that_somebody_else_has_moved_are_played_out() -> None:
     env = DummyVecEnv([lives] * 2)
     environments = TrainingEnvironments(env)
-    with environments.beginning(None, None):
+    with environments.beginning(None, None, SEED):
         env.reset()
     env.step(NOTHING)
-    _, at_start = environments.start_rollout(np.zeros((2, 2)), STARTED)
+    _, at_start = environments.start_rollout(np.zeros((2, 2)), STARTED, SEED)
     assert not at_start.any()
     env.step(NOTHING)
-    with environments.beginning(np.zeros((2, 2)), STARTED) as at_start:
+    with environments.beginning(np.zeros((2, 2)), STARTED, SEED) as at_start:
         assert not at_start.any()
         env.reset()
