@@ -67,8 +67,8 @@ class TrainingEnvironments:
             )
         if not self._takes_seeds:
             return (
-                f"{self.name} can't be seeded again, so it draws other episodes. (EnvPool takes its seed when it is made: give "
-                "it another one than before.)"
+                f"{self.name} can't be seeded again, so it draws other episodes. (EnvPool takes its seed when it is made: "
+                "give it another one than before.)"
             )
         return None
 
