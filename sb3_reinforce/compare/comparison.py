@@ -88,6 +88,7 @@ def compare(
     :raises ValueError: If a name is not known, the hyperparameters have another shape, another argument is refused, the
         folder holds another plan, or no algorithm can be set up on any environment. Nothing has been run then.
     :raises ImportError: If a package is not installed.
+    :raises RuntimeError: If another comparison is at work in the folder.
     :raises OSError: If the table or the report can't be written.
     """
     try:
@@ -95,6 +96,7 @@ def compare(
         from sb3_reinforce.compare import results as storage
         from sb3_reinforce.compare.execute import backend as running_on
         from sb3_reinforce.compare.execute import execute_all
+        from sb3_reinforce.compare.locks import only_one_in, remove_leftovers
         from sb3_reinforce.compare.report import write_report
     except ImportError as error:
         raise ImportError(f'A comparison needs more packages ({error}): pip install "sb3-reinforce[compare]"') from error
@@ -106,19 +108,26 @@ def compare(
     refused = _refused(to_do)
     if len(refused) == len(plan.runs):
         raise ValueError("; ".join(dict.fromkeys(map(str, refused.values()))))
-    storage.open_folder(folder, plan)
-    _mention_unequal_budgets(plan)
-    _mention_what_was_there(plan, to_do, folder)
-    ready = [run for run in to_do if run.name not in refused]
-    with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
-        outcomes = itertools.chain(_failed(refused), execute_all(ready))
-        failures = _keep_all(outcomes, folder, len(plan.runs) - len(to_do), len(plan.runs))
-    results = storage.read_results(folder)
-    storage.write_table(folder / "results.csv", results)
-    storage.write_table(folder / "times.csv", storage.read_times(folder))
-    _mention_what_was_cut_off(results)
-    thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
-    report = write_report(folder, results, thresholds, _details(plan, failures))
+    try:
+        with only_one_in(folder):
+            storage.open_folder(folder, plan)
+            to_do = [
+                run for run in to_do if not storage.is_finished(folder, run.name)
+            ]  # another one may have finished meanwhile
+            _mention_unequal_budgets(plan)
+            _mention_what_was_there(plan, to_do, folder)
+            ready = [run for run in to_do if run.name not in refused]
+            with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
+                outcomes = itertools.chain(_failed(refused), execute_all(ready))
+                failures = _keep_all(outcomes, folder, len(plan.runs) - len(to_do), len(plan.runs))
+            results = storage.read_results(folder)
+            storage.write_table(folder / "results.csv", results)
+            storage.write_table(folder / "times.csv", storage.read_times(folder))
+            _mention_what_was_cut_off(results)
+            thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
+            report = write_report(folder, results, thresholds, _details(plan, failures))
+    finally:
+        remove_leftovers()
     return Comparison(folder, results, failures, report)
 
 

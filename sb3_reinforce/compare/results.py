@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.compare.locks import LOCK
 from sb3_reinforce.compare.plan import Plan, RunName
 from sb3_reinforce.compare.run import Outcome
 
@@ -50,7 +51,7 @@ def open_folder(folder: pathlib.Path, plan: Plan) -> None:
                 f"The folder '{folder}' holds a comparison with another plan: {'; '.join(changes)}. "
                 "Choose another folder, or remove this one."
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
         raise ValueError(f"The folder '{folder}' holds something else than a comparison. Choose another one.")
     write_atomically(path, (json.dumps(new, indent=2) + "\n").encode())
     for leftover in (_UNFINISHED, _FAILURES):  # whatever has failed is tried again
@@ -69,13 +70,15 @@ def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
 
 def keep(folder: pathlib.Path, outcome: Outcome) -> None:
     """
-    Put a run into the folder, or what is to be said of its failure.
+    Put a run into the folder, or what is to be said of its failure; nothing if it is there already.
 
     :param folder: The comparison's folder.
     :param outcome: What has come of the run.
     :raises OSError: If it can't be written; then nothing of it is there.
     """
     final = folder / outcome.name.folder
+    if final.exists():  # what has finished has not failed
+        return
     if outcome.files is None:
         write_atomically(folder / _FAILURES / f"{outcome.name.folder.replace('/', '-')}.txt", outcome.error.encode())
         return

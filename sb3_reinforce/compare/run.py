@@ -5,7 +5,6 @@ import contextlib
 import copy
 import os
 import pathlib
-import tempfile
 import threading
 import time
 import traceback
@@ -25,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import threadpool_limits
 
 from sb3_reinforce.common.evaluation import CutOffCounter, limit_episodes
+from sb3_reinforce.compare.locks import temporary_folder
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.zoo.experiment_manager import ExperimentManager, in_order
 
@@ -58,11 +58,17 @@ def execute(run: Run) -> Outcome:
     """
     start = time.perf_counter()
     try:
-        with _ONE_AT_A_TIME, _one_thread(), _quiet(), _temporary_folder() as folder:
+        with _ONE_AT_A_TIME, _one_thread(), _quiet(), temporary_folder() as folder:
             files, n_cut_off = _train(run, folder)
-    except (Exception, SystemExit):  # whatever it is that an environment does, the other runs go on
-        return Outcome(run.name, error=traceback.format_exc())
+    except (Exception, SystemExit) as error:  # whatever it is that an environment does, the other runs go on
+        return Outcome(run.name, error=_traceback_of(error))
     return Outcome(run.name, time.perf_counter() - start, files, n_cut_off)
+
+
+def _traceback_of(error: BaseException) -> str:
+    """With what was noted of it first, so that its last line is the error."""
+    notes: list[str] = vars(error).pop("__notes__", [])
+    return "\n".join([*notes, "".join(traceback.format_exception(error))])
 
 
 def check(run: Run) -> None:
@@ -73,17 +79,13 @@ def check(run: Run) -> None:
     :raises ValueError: If the environment, the algorithm or one of the hyperparameters is refused.
     """
     try:
-        with _quiet(), _temporary_folder() as folder:
+        with _quiet(), temporary_folder() as folder:
             experiment = Experiment(run, folder)
             experiment.build()
             experiment.close()
     except (Exception, SystemExit) as error:  # of any kind: it is the hyperparameters that choose what is called
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{run.name.algo} can't be set up on {run.name.env} with {run.hyperparameters}: {reason}") from error
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="sb3_reinforce_", ignore_cleanup_errors=True)
 
 
 def _train(run: Run, folder: str) -> tuple[dict[str, bytes], list[int]]:
