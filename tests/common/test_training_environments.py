@@ -12,7 +12,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecMonitor, VecNormalize
 
-from sb3_reinforce import GymnasiumVecEnv
+from sb3_reinforce import GymnasiumVecEnv, PythonVecEnv
 from sb3_reinforce.common.training_environments import TrainingEnvironments, environment_name
 
 
@@ -53,6 +53,7 @@ def lives() -> gym.Env:
 
 VEC_ENVS: dict[str, Callable[[], VecEnv]] = {
     "DummyVecEnv": lambda: DummyVecEnv([Clock] * 2),
+    "PythonVecEnv": lambda: PythonVecEnv([Clock] * 2),
     "VecMonitor": lambda: VecMonitor(DummyVecEnv([Clock] * 2)),
     "VecNormalize of VecFrameStack": lambda: VecNormalize(VecFrameStack(DummyVecEnv([Clock] * 2), 2)),
     "SubprocVecEnv": lambda: SubprocVecEnv([Clock] * 2, start_method="fork"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecMonitor
 
-from sb3_reinforce import REINFORCE, GymnasiumVecEnv, RandomWeightSearch
+from sb3_reinforce import REINFORCE, GymnasiumVecEnv, PythonVecEnv, RandomWeightSearch
 
 LENGTH = 4
 
@@ -42,10 +42,14 @@ gym.register("ShowsWhatItIsTold-v0", entry_point=Shows)  # type: ignore[arg-type
 Makers = list[Callable[[], gym.Env]]
 VEC_ENVS: dict[str, Callable[[Makers], VecEnv]] = {
     "DummyVecEnv": DummyVecEnv,  # type: ignore[dict-item]
+    "PythonVecEnv": PythonVecEnv,  # type: ignore[dict-item]
     "SubprocVecEnv": lambda makers: SubprocVecEnv(makers, start_method="fork"),
     "SyncVectorEnv": lambda makers: GymnasiumVecEnv(gym.vector.SyncVectorEnv(makers)),
     "AsyncVectorEnv": lambda makers: GymnasiumVecEnv(gym.vector.AsyncVectorEnv(makers, context="fork")),
 }
+
+
+NAMED_BY_US = ("DummyVecEnv", "PythonVecEnv", "SubprocVecEnv")
 
 
 @pytest.fixture
@@ -137,7 +141,7 @@ def test_in_a_dict_as_well(vec_env: str, make: Any) -> None:
 
 
 @pytest.mark.parametrize("wrap", [VecMonitor, lambda env: VecFrameStack(env, 2)], ids=["VecMonitor", "VecFrameStack"])
-@pytest.mark.parametrize("vec_env", ["DummyVecEnv", "SubprocVecEnv"])
+@pytest.mark.parametrize("vec_env", NAMED_BY_US)
 def test_behind_wrappers_as_well(vec_env: str, wrap: Any, make: Any) -> None:
     observations = observed(train(wrap(make(vec_env, BOX, np.array([1, 2]), np.array([0.5, 0.25])))))
     assert observations.dtype == np.float32
@@ -182,7 +186,7 @@ def test_what_would_be_lost_is_an_error_that_names_it(
         train(make(vec_env, space, *((good, bad) if when == "later" else (bad, good))))
 
 
-@pytest.mark.parametrize("vec_env", ["DummyVecEnv", "SubprocVecEnv"])
+@pytest.mark.parametrize("vec_env", NAMED_BY_US)
 def test_in_a_dict_its_key_is_named(vec_env: str, make: Any) -> None:
     space = spaces.Dict(place=BOX, picture=BYTES)
     good = {"place": np.zeros(2, np.float32), "picture": np.zeros(2, np.uint8)}
@@ -202,7 +206,7 @@ LAST = {name: LOSSY[name] for name in ("2.7 for Discrete", "300 for bytes", "1e3
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
-@pytest.mark.parametrize("vec_env", ["DummyVecEnv", "SubprocVecEnv"])
+@pytest.mark.parametrize("vec_env", NAMED_BY_US)
 @pytest.mark.parametrize("name", LAST)
 def test_what_follows_an_episode_that_was_cut_off_is_looked_at_too(vec_env: str, name: str, make: Any) -> None:
     space, good, bad, came, declared = LAST[name]
@@ -227,7 +231,6 @@ SHAPES: dict[str, tuple[spaces.Space, Any, Any]] = {
     "an array for Discrete": (spaces.Discrete(4), 1, np.array([1])),
     "a bit for two": (spaces.MultiBinary(2), np.zeros(2, np.int8), np.zeros(1, np.int8)),
 }
-NAMED_BY_US = ("DummyVecEnv", "SubprocVecEnv")
 SHAPE_FAULTS = {("AsyncVectorEnv", name): GYMNASIUM_CASTS for name in SHAPES if "for a matrix" not in name}
 
 
@@ -241,7 +244,7 @@ def test_another_shape_is_an_error_where_it_would_fit_by_repetition_too(
     marked(request, SHAPE_FAULTS.get((vec_env, name)))
     space, good, bad = SHAPES[name]
     shown = (good, bad) if when == "later" else (bad, good)
-    match = r"ShowsWhatItIsTold-v0.* of shape \(.*observation_space" if vec_env in NAMED_BY_US else None
+    match = r"(?s)ShowsWhatItIsTold-v0.* of shape \(.*observation_space" if vec_env in NAMED_BY_US else None
     with pytest.raises(ValueError, match=match):
         train(make(vec_env, space, *shown))
 
