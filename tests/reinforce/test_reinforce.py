@@ -314,7 +314,8 @@ def test_sb3s_callbacks(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "best_model.zip").exists()
     assert (tmp_path / "evaluations.npz").exists()
     assert (tmp_path / "rl_model_400_steps.zip").exists()
-    assert REINFORCE.load(tmp_path / "rl_model_400_steps.zip").num_timesteps == 400
+    # It was saved in the middle of a rollout, from whose beginning it goes on
+    assert 0 < REINFORCE.load(tmp_path / "rl_model_400_steps.zip").num_timesteps < 400
     assert model.num_timesteps >= 1_000
 
 
