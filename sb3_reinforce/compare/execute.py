@@ -1,9 +1,11 @@
 """Many runs at a time: on the cores of one machine, or on a cluster, by joblib."""
 
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import os
+import pathlib
 import threading
 import time
 import traceback
@@ -155,8 +157,37 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _use_rays_token() -> None:
+    """
+    ``ray start`` makes a cluster that asks for a token as soon as there is one on its machine. But who connects to an address
+    shows it only if ``RAY_AUTH_MODE`` says so; a cluster that asks for none does not mind.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH", pathlib.Path.home() / ".ray" / "auth_token")
+    if "RAY_AUTH_MODE" not in os.environ and ("RAY_AUTH_TOKEN" in os.environ or os.path.exists(path)):
+        os.environ["RAY_AUTH_MODE"] = "token"
+        with contextlib.suppress(ImportError, AttributeError):  # Ray may have read its settings already
+            importlib.import_module("ray._raylet").Config.initialize("")
+
+
+def _connect_to_ray(ray: Any, address: str, n_jobs: int) -> None:
+    local: dict[str, Any] = {"num_cpus": None if n_jobs == -1 else n_jobs, "include_dashboard": False}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        if address == "local":
+            raise
+        raise ConnectionError(
+            f"There is no Ray cluster to be had at '{address}': {' '.join(str(error).split())}. If it runs, it may ask for a "
+            "token: copy ~/.ray/auth_token from the machine of 'ray start --head' to this one and to those of its workers, or "
+            "set RAY_AUTH_TOKEN on all of them. Or set RAY_AUTH_MODE=disabled on all of them, and start it anew."
+        ) from error
+
+
 @contextlib.contextmanager
 def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
+    address = address or os.environ.get("RAY_ADDRESS", "local")
+    if address not in ("local", "auto"):
+        _use_rays_token()
     try:
         import ray
         from ray.util.joblib.ray_backend import RayBackend
@@ -168,11 +199,9 @@ def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
 
         supports_return_generator = True
 
-    address = address or os.environ.get("RAY_ADDRESS", "local")
     started = not ray.is_initialized()
     if started:
-        local: dict[str, Any] = {"num_cpus": None if n_jobs == -1 else n_jobs, "include_dashboard": False}
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+        _connect_to_ray(ray, address, n_jobs)
     try:
         with joblib.parallel_config(StreamingRayBackend(), n_jobs=n_jobs):
             yield
