@@ -83,3 +83,13 @@ def test_benchmark_scaling(tmp_path: pathlib.Path) -> None:
 def test_pixels(tmp_path: pathlib.Path) -> None:
     output = run("pixels.py", "--parts", "1", folder=tmp_path)
     assert "after   512 games: catches" in output
+
+
+def test_soak(tmp_path: pathlib.Path) -> None:
+    output = run("soak.py", "--rollouts", "4", "--output", "soak", folder=tmp_path)
+    lines = (tmp_path / "soak.md").read_text().splitlines()
+    assert len(lines) == 2 + 15, "a row for each baseline, step and callback"
+    assert all("| 4 |" in line or "search" in line for line in lines[2:])
+    assert lines[-1] in output
+    assert (tmp_path / "soak.png").stat().st_size > 10_000
+    assert (tmp_path / "soak.csv").read_text().count("baseline value,") == 4

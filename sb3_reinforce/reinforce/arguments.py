@@ -180,7 +180,8 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
     def _check_learning_rate(self, progress_remaining: float) -> None:
         """A schedule may give anything, and no optimizer looks at it."""
         name = f"learning_rate (its value with {progress_remaining:g} of training remaining)"
-        check_arguments({name: [Interval(0)]}, {name: self.lr_schedule(progress_remaining)}, "REINFORCE")
+        rate = self.learning_rate(progress_remaining) if callable(self.learning_rate) else self.learning_rate
+        check_arguments({name: [Interval(0)]}, {name: rate}, "REINFORCE")
 
     def _check(self) -> None:
         """Before each training: arguments and policy may be others than those that were given."""
