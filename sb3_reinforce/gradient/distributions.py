@@ -11,7 +11,8 @@ from typing import Protocol
 import torch as th
 from gymnasium import spaces
 
-from sb3_reinforce.gradient.fisher import bernoulli_fisher, fisher_of_parts, gaussian_fisher, softmax_fisher
+from sb3_reinforce.gradient.fisher import bernoulli_fisher, gaussian_fisher, softmax_fisher
+from sb3_reinforce.gradient.fisher_blocks import FisherBlock, places_of_outputs
 from sb3_reinforce.gradient.score import (
     ActionTerms,
     bernoulli_terms,
@@ -37,11 +38,18 @@ class ActionDistribution(Protocol):
         """:return: Gradients of the entropies with respect to the outputs. Shape ``(n_rows, batch)``."""
         ...
 
-    def fisher(self, features: th.Tensor) -> th.Tensor:
+    def places(self, n_features: int) -> list[th.Tensor]:
+        """
+        :param n_features: How many features the outputs are linear in.
+        :return: Where the blocks of :meth:`fisher` stand among weights, biases and what else there is. Each of shape
+            ``(n_copies, n_unknowns)``.
+        """
+        ...
+
+    def fisher(self, features: th.Tensor) -> list[FisherBlock]:
         """
         :param features: What the outputs are linear in. Shape ``(batch, n_features)``.
         :return: Fisher information of weights and biases, then of what else there is, summed over the batch.
-            Shape ``(n_parameters, n_parameters)``.
         """
         ...
 
@@ -66,10 +74,14 @@ class Softmax:
         """See :func:`~sb3_reinforce.gradient.score.entropy_score_of_parts`."""
         return entropy_score_of_parts(self.logits, self.sizes)
 
-    def fisher(self, features: th.Tensor) -> th.Tensor:
+    def places(self, n_features: int) -> list[th.Tensor]:
+        """See :class:`ActionDistribution`. A block for each part."""
+        return places_of_outputs(self.sizes, n_features)
+
+    def fisher(self, features: th.Tensor) -> list[FisherBlock]:
         """See :func:`~sb3_reinforce.gradient.fisher.softmax_fisher`."""
         parts = [softmax_fisher(features, part) for part in self.logits.T.split(self.sizes, dim=1)]
-        return fisher_of_parts(parts, self.sizes, features.shape[1])
+        return [FisherBlock.single(*block) for block in zip(parts, self.places(features.shape[1]), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -90,10 +102,14 @@ class Bernoulli:
         """See :func:`~sb3_reinforce.gradient.score.entropy_score_of_bits`."""
         return entropy_score_of_bits(self.logits)
 
-    def fisher(self, features: th.Tensor) -> th.Tensor:
+    def places(self, n_features: int) -> list[th.Tensor]:
+        """See :class:`ActionDistribution`. A block for each bit."""
+        return places_of_outputs([1] * len(self.logits), n_features)
+
+    def fisher(self, features: th.Tensor) -> list[FisherBlock]:
         """See :func:`~sb3_reinforce.gradient.fisher.bernoulli_fisher`."""
         parts = [bernoulli_fisher(features, bit) for bit in self.logits]
-        return fisher_of_parts(parts, [1] * len(parts), features.shape[1])
+        return [FisherBlock.single(*block) for block in zip(parts, self.places(features.shape[1]), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -116,9 +132,25 @@ class Gaussian:
         """See :func:`~sb3_reinforce.gradient.score.entropy_score_of_gaussian`."""
         return entropy_score_of_gaussian(self.mean)
 
-    def fisher(self, features: th.Tensor) -> th.Tensor:
-        """See :func:`~sb3_reinforce.gradient.fisher.gaussian_fisher`."""
-        return gaussian_fisher(features, self.log_std)
+    def places(self, n_features: int) -> list[th.Tensor]:
+        r"""See :class:`ActionDistribution`. A copy for the means of each number; one number for each :math:`\log \sigma_k`."""
+        action_dim = len(self.log_std)
+        of_means = th.cat(places_of_outputs([1] * action_dim, n_features))
+        return [of_means, action_dim * (n_features + 1) + th.arange(action_dim).unsqueeze(1)]
+
+    def fisher(self, features: th.Tensor) -> list[FisherBlock]:
+        r"""
+        A Kronecker product for the means, :math:`\operatorname{diag}(\sigma_k^{-2}) \otimes \sum_s \tilde x \tilde x^\top`
+        with :math:`\tilde x = (x, 1)`: the number of actions makes no matrix larger. For each :math:`\log \sigma_k`, 2 a
+        state.
+        Peters and Schaal (2008), section 4. See :func:`~sb3_reinforce.gradient.fisher.gaussian_fisher`.
+        """
+        of_means, of_log_std = self.places(features.shape[1])
+        curvature = features.new_full((1, 1), 2.0 * len(features))
+        return [
+            FisherBlock(gaussian_fisher(features), (-2 * self.log_std).exp(), of_means),
+            FisherBlock(curvature, th.ones_like(self.log_std), of_log_std),
+        ]
 
 
 def distribution_of(space: spaces.Space, outputs: th.Tensor, log_std: th.Tensor | None = None) -> ActionDistribution:

@@ -5,8 +5,6 @@ All functions are pure, keep the type and device of their arguments, and sum ove
 the matrices are nearly singular.
 """
 
-from collections.abc import Sequence
-
 import torch as th
 
 
@@ -69,38 +67,13 @@ def phi_fisher(phi: th.Tensor, logits: th.Tensor) -> th.Tensor:
     return deviations.T @ deviations
 
 
-def fisher_of_parts(parts: Sequence[th.Tensor], sizes: Sequence[int], n_features: int) -> th.Tensor:
-    """
-    Fisher information of a linear policy whose actions have independent parts: zero between two of them.
-
-    :param parts: That of each part, weights first and then biases.
-    :param sizes: Number of outputs of each part.
-    :param n_features: Number of features.
-    :return: In the order of :func:`linear_score`. Shape ``(n_parameters, n_parameters)``.
-    """
-    n_outputs, start = sum(sizes), 0
-    fisher = parts[0].new_zeros(n_outputs * (n_features + 1), n_outputs * (n_features + 1))
-    for part, size in zip(parts, sizes, strict=True):
-        weights = th.arange(start * n_features, (start + size) * n_features)
-        biases = th.arange(n_outputs * n_features + start, n_outputs * n_features + start + size)
-        rows = th.cat([weights, biases]).to(part.device)
-        fisher[rows.unsqueeze(1), rows] = part
-        start += size
-    return fisher
-
-
-def gaussian_fisher(features: th.Tensor, log_std: th.Tensor) -> th.Tensor:
+def gaussian_fisher(features: th.Tensor) -> th.Tensor:
     r"""
-    Fisher information of a linear Gaussian policy with standard deviations that are the same in every state, summed over
-    states: :math:`\sigma_k^{-2} \sum_s \tilde x(s) \tilde x(s)^\top` for the means of each number of an action, with
-    :math:`\tilde x = (x, 1)`, and 2 a state for each :math:`\log \sigma_k`. Peters and Schaal (2008), section 4.
+    Fisher information of one linear Gaussian unit with a standard deviation of 1, summed over states:
+    :math:`\sum_s \tilde x(s) \tilde x(s)^\top`, with :math:`\tilde x = (x, 1)`. Peters and Schaal (2008), section 4.
 
     :param features: :math:`x(s)`. Shape ``(batch, n_features)``.
-    :param log_std: :math:`\log \sigma`. Shape ``(action_dim,)``.
-    :return: Weights, biases and then :math:`\log \sigma`. Shape ``(n_parameters, n_parameters)``.
+    :return: Weights first, then the bias. Shape ``(n_features + 1, n_features + 1)``.
     """
     x = th.cat([features, th.ones_like(features[:, :1])], dim=1)
-    squares = x.T @ x
-    parts = [squares * inverse for inverse in (-2 * log_std).exp()]
-    of_means = fisher_of_parts(parts, [1] * len(parts), features.shape[1])
-    return th.block_diag(of_means, 2.0 * len(features) * th.eye(len(log_std), dtype=log_std.dtype, device=log_std.device))
+    return x.T @ x

@@ -6,8 +6,12 @@ The functions are pure, keep the type and device of their arguments, and work on
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch as th
+
+from sb3_reinforce.rollouts.epsilon import log_uniform_density
+from sb3_reinforce.rollouts.rollout import EpisodeBatch
 
 
 def mixture_log_prob(log_prob: th.Tensor, log_uniform: th.Tensor | float, epsilon: th.Tensor) -> th.Tensor:
@@ -55,3 +59,14 @@ class Mixture:
     def factor(self, log_prob: th.Tensor) -> th.Tensor:
         """See :func:`mixture_factor`."""
         return mixture_factor(log_prob, self.log_uniform, self.epsilon)
+
+
+def mixture_of(policy: Any, batch: EpisodeBatch) -> Mixture | None:
+    """
+    :param policy: Any actor-critic policy.
+    :param batch: Some timesteps.
+    :return: What their actions were explored by; None for nothing.
+    """
+    if batch.epsilon is None:
+        return None
+    return Mixture(batch.epsilon, log_uniform_density(policy.action_space, batch.actions))

@@ -25,7 +25,7 @@ def forgetting(n_steps: int, n_timesteps: int) -> float:
     return min(0.5, 256.0 / n_timesteps, 8.0 / (n_steps + 1))
 
 
-def natural_step(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, target_kl: float, damping: float) -> th.Tensor:
+def natural_step(gradient: th.Tensor, direction: th.Tensor, learning_rate: float, target_kl: float) -> th.Tensor:
     r"""
     The step :math:`\alpha (F + \lambda I)^{-1} g`, as long as the learning rate says, but no longer than
     where, to second order, the policy has changed by a Kullback-Leibler divergence of ``target_kl``:
@@ -36,24 +36,19 @@ def natural_step(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, t
     policy optimization", appendix C. They always go to its border; but what noise there is in :math:`g` is then
     as good as signal, and a few short episodes can lead a policy so far astray that it never comes back.
 
+    The damping :math:`\lambda` is relative to the mean of the Fisher matrix's diagonal. It is needed because the Fisher matrix
+    of a softmax policy is singular: to raise all logits together changes nothing.
+
     :param gradient: :math:`g`, of the objective for each timestep. Shape ``(n_parameters,)``.
-    :param fisher: :math:`F`, the mean over the timesteps. Shape ``(n_parameters, n_parameters)``.
+    :param direction: :math:`(F + \lambda I)^{-1} g`, with F the mean over the timesteps. Shape ``(n_parameters,)``.
     :param learning_rate: :math:`\eta`.
     :param target_kl: :math:`\delta`, in nats, the mean over the timesteps.
-    :param damping: :math:`\lambda`, relative to the mean of the Fisher matrix's diagonal. The Fisher matrix of a
-        softmax policy is singular: to raise all logits together changes nothing.
-    :return: What to add to the parameters; zero for a gradient of zero. Shape ``(n_parameters,)``.
+    :return: What to add to the parameters. Shape ``(n_parameters,)``.
     :raises FloatingPointError: If the step would not be finite.
     """
-    if not gradient.any():
-        return gradient
-    damped = fisher + damping * fisher.diagonal().mean() * th.eye(len(fisher), dtype=fisher.dtype, device=fisher.device)
-    factor, failed = th.linalg.cholesky_ex(damped)
-    if not failed:
-        direction = th.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
-        step = direction * th.sqrt(2 * target_kl / gradient.dot(direction)).clamp(max=learning_rate)
-        if step.isfinite().all():
-            return step
+    step = direction * th.sqrt(2 * target_kl / gradient.dot(direction)).clamp(max=learning_rate)
+    if step.isfinite().all():
+        return step
     raise FloatingPointError(
         "The natural gradient's step would not be finite, so none was taken. The policy may have become deterministic, so "
         "that its Fisher matrix vanishes, or the rewards may be too large. Raise damping, lower target_kl, add an entropy "

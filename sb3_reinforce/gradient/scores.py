@@ -9,9 +9,9 @@ from torch import nn
 
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import Baseline
-from sb3_reinforce.gradient.mixture import Mixture
+from sb3_reinforce.gradient.fisher_matrices import ClosedFormFisher, FisherMatrix, FisherProducts
+from sb3_reinforce.gradient.mixture import mixture_of
 from sb3_reinforce.rollouts.doors import Door, door_of
-from sb3_reinforce.rollouts.epsilon import log_uniform_density
 from sb3_reinforce.rollouts.rollout import EpisodeBatch, Rollout
 
 NOTHING_TO_LEARN = (
@@ -54,10 +54,9 @@ class Scores(Protocol):
         """
         ...
 
-    def fisher(self, batch: EpisodeBatch) -> th.Tensor:
+    def fisher(self) -> FisherMatrix:
         """
-        :param batch: Some timesteps.
-        :return: The Fisher information, summed over them. Shape ``(n_parameters, n_parameters)``, float64.
+        :return: The Fisher matrix of the policy, in the form in which it can be solved with.
         """
         ...
 
@@ -84,22 +83,22 @@ class ClosedFormScores:
 
     def accumulate(self, batch: EpisodeBatch, entropy_weight: float) -> tuple[float, float]:
         """See :class:`Scores`."""
-        mixture = _mixture(self.policy, batch)
+        mixture = mixture_of(self.policy, batch)
         return self.policy.accumulate_gradient(batch.observations, batch.actions, batch.weights, mixture, entropy_weight)
 
     @th.no_grad()
     def of_episodes(self, batch: EpisodeBatch, weights: th.Tensor) -> th.Tensor:
         """See :class:`Scores`."""
         scores = self.policy.score(batch.observations, batch.actions)
-        mixture = _mixture(self.policy, batch)
+        mixture = mixture_of(self.policy, batch)
         if mixture is not None:
             log_prob = self.policy.get_distribution(batch.observations).log_prob(batch.actions)
             scores = scores * mixture.factor(log_prob).unsqueeze(1)
         return (weights.unsqueeze(1) * _membership(batch)).double() @ scores.double()
 
-    def fisher(self, batch: EpisodeBatch) -> th.Tensor:
+    def fisher(self) -> FisherMatrix:
         """See :class:`Scores`."""
-        return self.policy.fisher(batch.observations)
+        return ClosedFormFisher(self.policy)
 
 
 class AutogradScores:
@@ -127,7 +126,7 @@ class AutogradScores:
     def _log_behaviour(self, batch: EpisodeBatch) -> tuple[th.Tensor, th.Tensor]:
         """Log-probabilities of the behaviour, and entropies of the policy."""
         log_prob, entropy = self.door.evaluate(batch.observations, batch.actions)
-        mixture = _mixture(self.policy, batch)
+        mixture = mixture_of(self.policy, batch)
         return (log_prob if mixture is None else mixture.log_prob(log_prob)), entropy
 
     def accumulate(self, batch: EpisodeBatch, entropy_weight: float) -> tuple[float, float]:
@@ -153,9 +152,9 @@ class AutogradScores:
         flat = [th.cat([gradient.flatten(start_dim=1) for gradient in gradients], dim=1) for gradients in sums]
         return th.cat(flat).double().unflatten(0, (len(weights), -1))
 
-    def fisher(self, batch: EpisodeBatch) -> th.Tensor:
-        """See :class:`Scores`. There is none."""
-        raise NotImplementedError
+    def fisher(self) -> FisherMatrix:
+        """See :class:`Scores`."""
+        return FisherProducts(self.policy)
 
 
 def _critic(policy: Any) -> list[nn.Module]:
@@ -175,12 +174,6 @@ def scores_of(policy: Any) -> Scores:
     # Not of a wrapper that hands on the attributes of what is inside
     has_closed_form = isinstance(policy, ActorCriticPolicy) and getattr(policy, "has_closed_form", False)
     return ClosedFormScores(policy) if has_closed_form else AutogradScores(policy)
-
-
-def _mixture(policy: Any, batch: EpisodeBatch) -> Mixture | None:
-    if batch.epsilon is None:
-        return None
-    return Mixture(batch.epsilon, log_uniform_density(policy.action_space, batch.actions))
 
 
 def _membership(batch: EpisodeBatch) -> th.Tensor:

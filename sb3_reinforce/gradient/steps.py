@@ -4,14 +4,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch as th
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch import nn
 
+from sb3_reinforce.gradient.divergence import buffers_kept, divergence_from, views
 from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
-from sb3_reinforce.gradient.scores import ClosedFormScores, Scores
+from sb3_reinforce.gradient.scores import Scores
 from sb3_reinforce.rollouts.rollout import Rollout
 
-MAX_UNKNOWNS = 5_000
-"""A matrix of float64 has 200 MB then, and its solution takes seconds."""
+_KL_RESOLUTION = 1e-6  # float32 tells no smaller divergences apart
+_MAX_SHORTENINGS = 10
 
 
 class Step(Protocol):
@@ -59,8 +60,8 @@ class OptimizerStep:
         return 0.0
 
     def take(self, rollout: Rollout, learning_rate: float) -> None:
-        """See :class:`Step`. The learning rate is the optimizer's. A policy may have ``step_fractions``, as linear ones have."""
-        fractions = getattr(self.policy, "step_fractions", dict)()
+        """See :class:`Step`. The learning rate is the optimizer's. A policy may have ``step_fractions``: linear ones have."""
+        fractions: dict[nn.Parameter, float] = getattr(self.policy, "step_fractions", dict)()
         before = {parameter: parameter.detach().clone() for parameter in fractions}
         self.policy.optimizer.step()
         with th.no_grad():
@@ -72,28 +73,29 @@ class NaturalStep:
     """
     Along the natural gradient: :func:`~sb3_reinforce.gradient.natural_gradient.natural_step`.
 
+    :param policy: The policy.
     :param scores: Where gradient and Fisher matrix come from.
     :param target_kl: The most that a step may change the policy, in nats.
-    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean.
+    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean; None for the matrix's own default.
+    :param line_search: Whether to measure by how much it did change, and to shorten a step that changed it by more.
     """
 
-    def __init__(self, scores: Scores, target_kl: float, damping: float) -> None:
+    def __init__(self, policy: Any, scores: Scores, target_kl: float, damping: float | None, line_search: bool) -> None:
+        self.policy = policy
         self.scores = scores
+        self.fisher = scores.fisher()
         self.target_kl = target_kl
-        self.damping = damping
+        self.damping = self.fisher.damping if damping is None else damping
+        self.line_search = line_search
 
     def check(self) -> None:
         """See :class:`Step`."""
-        if not isinstance(self.scores, ClosedFormScores):
-            raise ValueError(
-                "natural_gradient needs the closed-form Fisher matrix of a linear policy (no net_arch, nothing of its own "
-                "overridden or replaced). Use 'LinearSoftmaxPolicy' or 'LinearGaussianPolicy', or natural_gradient=False."
-            )
-        n_parameters = sum(parameter.numel() for parameter in self.scores.parameters)
-        check_unknowns("natural_gradient", "parameters", n_parameters, "natural_gradient=False")
+        self.fisher.check()
 
     def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
         """See :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`. Where nothing is learned, nothing is forgotten."""
+        if not self.fisher.forgets:
+            return 0.0
         scale = rollout.n_episodes * float(weights.std())  # of the advantages
         return scale * forgetting(n_steps, rollout.n_timesteps)
 
@@ -102,28 +104,40 @@ class NaturalStep:
         """See :class:`Step`."""
         parameters = self.scores.parameters
         gradient = -th.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()
-        fisher = th.zeros(len(gradient), len(gradient), dtype=th.float64, device=gradient.device)
-        for batch in rollout.batches(np.zeros(rollout.n_timesteps)):
-            fisher += self.scores.fisher(batch)
+        if not gradient.any():
+            return
         # Of the objective for each timestep, as the Fisher matrix is
         gradient *= rollout.n_episodes / rollout.n_timesteps
-        step = natural_step(gradient, fisher / rollout.n_timesteps, learning_rate, self.target_kl, self.damping)
-        vector_to_parameters(parameters_to_vector(parameters) + step.to(parameters[0]), parameters)
+        with buffers_kept(self.policy):
+            direction = self.fisher.solve(gradient, parameters, rollout, self.damping)
+            step = natural_step(gradient, direction, learning_rate, self.target_kl)
+            if self.line_search and np.isfinite(self.target_kl):
+                self._go_within_bound(parameters, step, rollout)
+            else:
+                _go(parameters, step)
 
-
-def check_unknowns(argument: str, names: str, n: int, instead: str) -> None:
-    """
-    Before a matrix, and its solution, stop the machine.
-
-    :param argument: What needs it.
-    :param names: What its unknowns are.
-    :param n: How many there are.
-    :param instead: What to use in its place.
-    :raises ValueError: If there are too many.
-    """
-    if n > MAX_UNKNOWNS:
-        raise ValueError(
-            f"{argument} solves a system of equations with as many unknowns as there are {names}, {n:,} here, but more than "
-            f"{MAX_UNKNOWNS:,} would take too much memory and time. Use {instead}, or a features extractor with fewer "
-            "features."
+    def _go_within_bound(self, parameters: list[nn.Parameter], step: th.Tensor, rollout: Rollout) -> None:
+        """
+        The divergence grows with the square of the step's length, or nearly so. Where an error leaves the parameters,
+        :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
+        """
+        bound = max(self.target_kl, _KL_RESOLUTION)
+        before = [view.constant() for view in views(self.policy, rollout)]
+        _go(parameters, step)
+        for _ in range(_MAX_SHORTENINGS):
+            kl = divergence_from(before, self.policy, rollout)
+            if kl <= bound:
+                return
+            kept = 0.95 * (bound / kl) ** 0.5 if np.isfinite(kl) else 0.1
+            _go(parameters, (kept - 1.0) * step)
+            step = kept * step
+        raise FloatingPointError(
+            f"Even a small part of the natural gradient's step changes the policy by more than target_kl={self.target_kl:g}, "
+            "so none was taken. Raise damping or target_kl, or set line_search=False."
         )
+
+
+def _go(parameters: list[nn.Parameter], step: th.Tensor) -> None:
+    parts = step.split([parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.add_(part.view_as(parameter).to(parameter))

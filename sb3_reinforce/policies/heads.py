@@ -8,6 +8,7 @@ from torch import nn
 from sb3_reinforce.features.phi import PhiNet
 from sb3_reinforce.gradient.distributions import ActionDistribution, Softmax
 from sb3_reinforce.gradient.fisher import phi_fisher
+from sb3_reinforce.gradient.fisher_blocks import FisherBlock
 from sb3_reinforce.gradient.score import linear_score, phi_score
 
 
@@ -37,11 +38,18 @@ class Head(Protocol):
         """
         ...
 
-    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> th.Tensor:
+    def places(self, distribution: ActionDistribution) -> list[th.Tensor]:
+        """
+        :param distribution: Distributions of any states.
+        :return: Where the blocks of :meth:`fisher` stand. Each of shape ``(n_copies, n_unknowns)``.
+        """
+        ...
+
+    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> list[FisherBlock]:
         """
         :param latent: Features. Shape ``(batch, n_latent)``.
         :param distribution: The distributions of these states.
-        :return: Fisher information, summed over the batch. Shape ``(n_parameters, n_parameters)``.
+        :return: Fisher information, summed over the batch.
         """
         ...
 
@@ -72,7 +80,11 @@ class LinearHead:
         n_outputs = self.layer.out_features
         return th.cat([linear_score(latent, by_outputs[:n_outputs].T), by_outputs[n_outputs:].T], dim=1)
 
-    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> th.Tensor:
+    def places(self, distribution: ActionDistribution) -> list[th.Tensor]:
+        """See :class:`Head`."""
+        return distribution.places(self.layer.in_features)
+
+    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> list[FisherBlock]:
         """See :class:`Head`."""
         return distribution.fisher(latent)
 
@@ -102,10 +114,14 @@ class PhiHead:
         """See :class:`Head`."""
         return phi_score(self._phi(latent), by_outputs.T)
 
-    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> th.Tensor:
+    def places(self, distribution: ActionDistribution) -> list[th.Tensor]:
+        """See :class:`Head`."""
+        return [th.arange(self.layer.in_features).unsqueeze(0)]
+
+    def fisher(self, latent: th.Tensor, distribution: ActionDistribution) -> list[FisherBlock]:
         """See :class:`Head`."""
         assert isinstance(distribution, Softmax)
-        return phi_fisher(self._phi(latent), distribution.logits.T)
+        return [FisherBlock.single(phi_fisher(self._phi(latent), distribution.logits.T), *self.places(distribution))]
 
 
 def head_of(layer: nn.Linear) -> Head:

@@ -16,6 +16,7 @@ from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.features.phi import Phi, PhiDistribution, PhiExtractor
 from sb3_reinforce.gradient.distributions import ActionDistribution, distribution_of
+from sb3_reinforce.gradient.fisher_blocks import FisherBlock, dense
 from sb3_reinforce.gradient.mixture import Mixture
 from sb3_reinforce.policies.action_tensors import action_tensor
 from sb3_reinforce.policies.fittable import FittablePolicy
@@ -282,11 +283,29 @@ class LinearPolicy(FittablePolicy):
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
         :return: Float64, in the order of :meth:`score`. Shape ``(n_parameters, n_parameters)``.
         """
+        return dense(self.fisher_blocks(obs))
+
+    @th.no_grad()
+    def fisher_blocks(self, obs: PyTorchObs) -> list[FisherBlock]:
+        """
+        :meth:`fisher` in the form in which a natural step solves with it, without the zeros. Needs :attr:`has_closed_form`.
+
+        :param obs: Observations. Shape ``(batch, *observation_shape)``.
+        :return: A block for each part of a MultiDiscrete action, each bit of a MultiBinary one, and all means of a Box one.
+        """
         with unobserved(self):
             latent = self._latent(obs).double()
         head = head_of(self.action_net)
-        is_learned = self._is_learned()
-        return head.fisher(latent, self._distribution(head, latent))[is_learned][:, is_learned]
+        blocks = head.fisher(latent, self._distribution(head, latent))
+        return [block.restricted(self._is_learned()) for block in blocks]
+
+    def fisher_unknowns(self) -> list[int]:
+        """
+        :return: How many unknowns a system of equations with each of the :meth:`fisher_blocks` has.
+        """
+        head, latent = head_of(self.action_net), th.empty(0, self.mlp_extractor.latent_dim_pi, device=self.device)
+        is_learned = self._is_learned().cpu()
+        return [int(is_learned[places[0]].sum()) for places in head.places(self._distribution(head, latent))]
 
     @th.no_grad()
     def action_probabilities(self, obs: Batch) -> th.Tensor:

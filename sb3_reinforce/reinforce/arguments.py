@@ -19,8 +19,9 @@ from sb3_reinforce.gradient.baselines import (
     StateBaseline,
     n_linear_regressors,
 )
+from sb3_reinforce.gradient.fisher_matrices import check_unknowns
 from sb3_reinforce.gradient.scores import Scores, scores_of
-from sb3_reinforce.gradient.steps import NaturalStep, OptimizerStep, Step, check_unknowns
+from sb3_reinforce.gradient.steps import NaturalStep, OptimizerStep, Step
 from sb3_reinforce.gradient.value_net import NoValueNet, PolicyValueNet, ValueNet
 from sb3_reinforce.policies import POLICIES, LinearPolicy
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
@@ -43,7 +44,8 @@ CONSTRAINTS: Table = {
     "max_grad_norm": [Interval(0, open_low=True, finite=False), NONE],
     "natural_gradient": [BOOLEAN],
     "target_kl": [Interval(0, open_low=True, finite=False)],
-    "damping": [Interval(0)],
+    "damping": [Interval(0), NONE],
+    "line_search": [BOOLEAN],
     "bootstrap_truncated": [BOOLEAN],
     "discount_weighting": [BOOLEAN],
     "log_gradient_snr": [BOOLEAN],
@@ -97,7 +99,8 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         max_grad_norm: float | None = None,
         natural_gradient: bool = False,
         target_kl: float = 0.02,
-        damping: float = 1e-3,
+        damping: float | None = None,
+        line_search: bool = True,
         bootstrap_truncated: bool = False,
         discount_weighting: bool = False,
         log_gradient_snr: bool = False,
@@ -144,6 +147,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.natural_gradient = natural_gradient
         self.target_kl = target_kl
         self.damping = damping
+        self.line_search = line_search
         self.bootstrap_truncated = bootstrap_truncated
         self.discount_weighting = discount_weighting
         self.log_gradient_snr = log_gradient_snr
@@ -217,7 +221,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
     def _step_by(self, scores: Scores) -> Step:
         """The way uphill that ``natural_gradient`` names."""
         if self.natural_gradient:
-            return NaturalStep(scores, self.target_kl, self.damping)
+            return NaturalStep(self.policy, scores, self.target_kl, self.damping, self.line_search)
         return OptimizerStep(self.policy)
 
     def _value_net(self) -> ValueNet:

@@ -63,9 +63,13 @@ class REINFORCE(ReinforceArguments):
     :param n_value_updates: Steps of the value net a rollout, each on 512 timesteps, where it is used: with
         ``baseline="value"`` or ``bootstrap_truncated``.
     :param max_grad_norm: The maximum norm of the gradient; None for no clipping. Biased.
-    :param natural_gradient: Whether to step along the natural gradient (Kakade, 2001). For linear policies.
+    :param natural_gradient: Whether to step along the natural gradient (Kakade, 2001): exactly for linear policies, else by
+        conjugate gradients. The Fisher matrix is the policy's own, also with ``epsilon``.
     :param target_kl: The most that a natural step may change the policy: mean Kullback-Leibler divergence, in nats.
-    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean.
+    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean. Default: 0.001 with linear policies,
+        1 with others.
+    :param line_search: Whether to measure each natural step, and to shorten one that changes the policy by more than
+        ``target_kl``: it is computed to second order, and may be too long.
     :param bootstrap_truncated: Whether the value net says what would have followed where a time limit ended an episode; else
         the return ends there. Biased as far as the value net is wrong. Give a ``gamma`` below 1 with it.
     :param discount_weighting: Whether to weigh the action at time t by :math:`\gamma^t` too: the gradient of the discounted

