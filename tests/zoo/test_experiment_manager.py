@@ -1,3 +1,4 @@
+import argparse
 import pathlib
 
 import gymnasium as gym
@@ -5,10 +6,11 @@ import pytest
 import rl_zoo3
 import yaml
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import SubprocVecEnv
 from torch import nn
 
-from sb3_reinforce import EpsilonSchedule, LinearSoftmaxPolicy, SuccessRewardWrapper
-from sb3_reinforce.zoo.experiment_manager import evaluate, in_order, read_epsilon
+from sb3_reinforce import EpsilonSchedule, LinearSoftmaxPolicy, PythonVecEnv, SuccessRewardWrapper
+from sb3_reinforce.zoo.experiment_manager import ExperimentManager, evaluate, in_order, read_epsilon
 
 
 def test_epsilon_that_falls_by_progress() -> None:
@@ -53,3 +55,21 @@ def test_wrappers_go_around_each_other_in_their_order() -> None:
     assert isinstance(wrapped.env, Monitor)
     assert wrapped.env.env is env
     assert in_order(None, None)(env) is env
+
+
+@pytest.mark.parametrize("algo", ["reinforce", "random_weight_search", "ppo", "dqn"])
+@pytest.mark.parametrize("eval_env", [True, False])
+def test_environments_of_every_algorithm_are_stepped_by_python_vec_env(
+    algo: str, eval_env: bool, tmp_path: pathlib.Path
+) -> None:
+    manager = ExperimentManager(argparse.Namespace(), algo, "CartPole-v1", str(tmp_path), verbose=0)
+    manager.train_env_wrapper, manager.train_env_kwargs = None, {}
+    env = manager.create_envs(2, eval_env=eval_env, no_log=True)
+    assert type(env.unwrapped) is PythonVecEnv
+    assert env.env_is_wrapped(Monitor) == [True, True]
+    env.close()
+
+
+def test_environments_in_processes_stay_there(tmp_path: pathlib.Path) -> None:
+    manager = ExperimentManager(argparse.Namespace(), "ppo", "CartPole-v1", str(tmp_path), verbose=0, vec_env_type="subproc")
+    assert manager.vec_env_class is SubprocVecEnv
