@@ -55,7 +55,7 @@ def resident_bytes() -> int:
 
 class Watch(BaseCallback):
     """
-    Notes memory and time at up to 100 rollouts, and ends training after the last.
+    Notes memory and time at about 40 rollouts, and ends training after the last.
 
     :param n_rollouts: How many.
     """
@@ -74,7 +74,7 @@ class Watch(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.n_ended += 1
-        if self.n_ended % max(1, self.n_rollouts // 100) == 0:
+        if self.n_ended % max(1, self.n_rollouts // 40) == 0:
             seconds = time.perf_counter() - self._start
             self.rows.append((self.n_ended, self.num_timesteps, seconds, resident_bytes()))
             self._start = time.perf_counter() - seconds  # to look takes no time
@@ -170,6 +170,8 @@ def main() -> None:
     parser.add_argument("--output", default="soak", help="path of the files without their suffix (default: soak)")
     options = parser.parse_args()
     output = pathlib.Path(options.output)
+    gc.collect()
+    gc.freeze()  # what the packages have made is not looked through each time
     results = {}
     for name in options.only or CONFIGURATIONS:
         env = make_fast_vec_env("CartPole-v1", N_ENVS, seed=0)

@@ -17,7 +17,8 @@ from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_reinforce.common.constraints import NONE, Interval, Table, Test, check_arguments
+from sb3_reinforce.common.arguments import ALGORITHM
+from sb3_reinforce.common.constraints import NONE, SEED, Interval, Table, Test, checked
 from sb3_reinforce.common.evaluation import episode_limit, own_time_limit
 from sb3_reinforce.compare.hyperparameters import (
     Hyperparameters,
@@ -147,6 +148,21 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _are_seeds(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) > 0 and all(map(SEED.allows, value))
+
+
+_ARGUMENTS: Table = {
+    "seeds": [Interval(1, integer=True), Test("a list of integers from 0 to 2**32 - 1", _are_seeds)],
+    "timesteps": [NONE, Interval(1)],
+    "eval_freq": [NONE, Interval(1, integer=True)],
+    "n_eval_episodes": [Interval(1, integer=True)],
+    "max_episode_steps": [NONE, Interval(1, integer=True)],
+    "device": ALGORITHM["device"],
+}
+
+
+@checked(_ARGUMENTS, "")
 def make_plan(
     algos: Sequence[str],
     envs: Sequence[str],
@@ -176,8 +192,6 @@ def make_plan(
     for name, value in (("algos", algos), ("envs", envs)):
         if isinstance(value, str) or not value:
             raise ValueError(f"{name} must be a list of at least one name, but got {value!r}.")
-    numbers = {"seeds": seeds, "timesteps": timesteps, "eval_freq": eval_freq, "n_eval_episodes": n_eval_episodes}
-    check_arguments(_NUMBERS, {**numbers, "max_episode_steps": max_episode_steps})
     for algo in algos:
         check_known("algorithm", algo, ALGOS)
     specs = {spec.id: spec for spec in map(find_environment, envs)}
@@ -194,20 +208,6 @@ def make_plan(
     # By seeds first, so that the time left can be told early, and what is there when it is stopped is balanced
     runs.sort(key=lambda run: run.name.seed)
     return Plan(runs, _code_of(runs))
-
-
-def _are_seeds(value: Any) -> bool:
-    seed = Interval(0, 2**32 - 1, integer=True)
-    return isinstance(value, Sequence) and len(value) > 0 and all(map(seed.allows, value))
-
-
-_NUMBERS: Table = {
-    "seeds": [Interval(1, integer=True), Test("a list of integers from 0 to 2**32 - 1", _are_seeds)],
-    "timesteps": [NONE, Interval(1)],
-    "eval_freq": [NONE, Interval(1, integer=True)],
-    "n_eval_episodes": [Interval(1, integer=True)],
-    "max_episode_steps": [NONE, Interval(1, integer=True)],
-}
 
 
 def _each_seed(seeds: int | Sequence[int]) -> list[int]:

@@ -15,7 +15,7 @@ from rl_zoo3 import ALGOS
 from stable_baselines3 import A2C
 
 from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
-from sb3_reinforce.compare.plan import RunName, find_environment, installed
+from sb3_reinforce.compare.plan import RunName, find_environment, installed, make_plan
 from tests.compare.tiny import plan
 
 
@@ -248,3 +248,14 @@ def test_a_plan_can_be_written_and_read() -> None:
     assert written["eval_freq"] == {"CartPole-v1": 100}
     assert written["hyperparameters"]["a2c"]["CartPole-v1"]["n_envs"] == 3
     assert {"torch", "stable-baselines3", "sb3-reinforce", "rl_zoo3", "python"} <= set(written["versions"])
+
+
+def test_numbers_of_numpy_are_numbers_of_a_plan() -> None:
+    kinds = [plan(seeds=kind(2), timesteps=kind(200), eval_freq=kind(100), n_eval_episodes=kind(2)) for kind in (int, np.int64)]
+    assert kinds[0].fingerprint() == kinds[1].fingerprint()
+
+
+@pytest.mark.parametrize("device", ["foo", 3])
+def test_a_device_that_is_none_is_told_before_anything_runs(device: Any) -> None:
+    with pytest.raises(ValueError, match=f"device must be a device of PyTorch .*, but got {device!r}"):
+        make_plan(["reinforce"], ["CartPole-v1"], 1, 100, None, 1, None, None, device)
