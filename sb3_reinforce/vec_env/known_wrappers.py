@@ -73,15 +73,14 @@ def _step_through(monitor: Any, limit: Any, order: Any, checker: Any) -> Step:
     def parts() -> tuple[Any, ...]:
         return monitor.step, monitor.env, limit.step, limit.env, order.step, order.env, checker.step, checker.env
 
-    known_parts, is_known = parts(), True
+    known_parts, is_known = parts(), False
     # The last that it looks at; older versions of Gymnasium look at one step only
     last_check = "checked_data_reuse" if hasattr(checker, "checked_data_reuse") else "checked_step"
-    is_checked = False
 
     def step(env: Any, action: Any) -> tuple[Any, Any, Any, Info]:
-        nonlocal is_known, is_checked
-        if not is_checked or not is_known or env is not monitor or monitor.needs_reset:
-            is_checked = order.has_reset and getattr(checker, last_check)
+        nonlocal is_known
+        if not is_known or env is not monitor or monitor.needs_reset:
+            is_known = order.has_reset and getattr(checker, last_check) and parts() == known_parts
             return step_as_it_is(env, action)
         obs, reward, terminated, truncated, info = inner.step(action)
         limit._elapsed_steps = n_steps = limit._elapsed_steps + 1
