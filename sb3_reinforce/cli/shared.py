@@ -1,6 +1,9 @@
 """What the commands have in common."""
 
+import contextlib
 import importlib
+import pathlib
+import tempfile
 from typing import Any
 
 import gymnasium as gym
@@ -50,3 +53,21 @@ def env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
     env = model.get_env()
     assert env is not None
     return env
+
+
+def save_where_there_is_room(model: REINFORCE | RandomWeightSearch, path: pathlib.Path) -> None:
+    """
+    :param model: What was trained, perhaps for days.
+    :param path: Where it belongs.
+    :raises CliError: If it can't be written there. It is among the temporary files then, or else in the current folder; the
+        message says where.
+    """
+    try:
+        model.save(path)
+    except OSError as error:
+        for elsewhere in (pathlib.Path(tempfile.gettempdir()), pathlib.Path.cwd()):
+            with contextlib.suppress(OSError):
+                other = pathlib.Path(tempfile.mkdtemp(prefix="sb3_reinforce_model_", dir=elsewhere)) / path.name
+                model.save(other)
+                raise CliError(f"{error} The model is saved as '{other}' instead.") from error
+        raise

@@ -26,7 +26,7 @@ from sb3_reinforce.cli.resuming import (
     options_of,
     write_settings,
 )
-from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, env_of, make_env, require_extra
+from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, env_of, make_env, require_extra, save_where_there_is_room
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.evaluation import (
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> None:
     callbacks = [EpisodeDurationCallback(), Checkpoints(folder, options.checkpoint_seconds)]
     seconds, stop = _train(model, options.timesteps, callbacks, checkpoint is not None)
     model.logger.close()
-    model.save(folder / "model.zip")
+    save_where_there_is_room(model, folder / "model.zip")
     if stop is not None:
         console.print(
             f"[yellow]Stopped early, after {model.num_timesteps:,} timesteps; what was learned so far is kept. To go on: "

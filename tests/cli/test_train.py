@@ -1,5 +1,6 @@
 import json
 import pathlib
+import tempfile
 from typing import Any, NoReturn
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ from sb3_reinforce import REINFORCE, RandomWeightSearch
 from sb3_reinforce.cli import main, train
 from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
 from tests.cli.helpers import ALL_FILES, error_of, files
+from tests.disks import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
 
@@ -199,3 +201,22 @@ def test_the_evaluation_is_as_it_would_be_without_a_limit(
     assert main(["train", "--timesteps", "500", "--seed", "3", "--output", "out"]) == 0
     without, limited = (json.loads((folder / "evaluation.json").read_text()) for folder in (tmp_path / "out", trained))
     assert without["returns"] == limited["returns"]
+
+
+def test_a_full_disk_costs_no_model(
+    small_disk: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn = REINFORCE.learn
+
+    def fills_the_disk(model: REINFORCE, *args: Any, **kwargs: Any) -> REINFORCE:
+        learn(model, *args, **kwargs)
+        fill(small_disk)
+        return model
+
+    monkeypatch.setattr(REINFORCE, "learn", fills_the_disk)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["train", "--timesteps", "300", "--output", str(small_disk / "run")]) == 2
+    error = capsys.readouterr().err
+    (path,) = tmp_path.glob("sb3_reinforce_model_*/model.zip")
+    assert f"The model is saved as '{path}' instead" in error
+    assert REINFORCE.load(path).num_timesteps >= 300

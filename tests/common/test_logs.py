@@ -1,12 +1,7 @@
 """Disks that are full: what is logged is lost, what is learned is not."""
 
-import contextlib
-import os
 import pathlib
-import shutil
-import subprocess
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -20,28 +15,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from sb3_reinforce import REINFORCE, EpisodeDurationCallback, LiveChartCallback, RandomWeightSearch
-
-
-@pytest.fixture
-def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A disk of its own, of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.name != "posix" or os.getuid() != 0 or mount is None:
-        pytest.skip("only root can make a small disk")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode != 0:
-        pytest.skip("no small disk can be made here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def _fill(folder: pathlib.Path) -> None:
-    with contextlib.suppress(OSError), (folder / "rest").open("wb", buffering=0) as file:
-        while True:
-            file.write(b"0" * 512)
+from sb3_reinforce.common import live_chart
+from tests.disks import fill
 
 
 class FillsTheDisk(BaseCallback):
@@ -56,7 +31,7 @@ class FillsTheDisk(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps:
-            _fill(self.folder)
+            fill(self.folder)
 
 
 class Talks(gym.Wrapper[Any, Any, Any, Any]):
@@ -139,3 +114,24 @@ def test_after_an_error_the_chart_of_another_algorithm_listens_once(tmp_path: pa
         model.learn(500, callback=[chart, _Calls(lambda *_: {}["mine"])])
     model.learn(200, callback=chart)
     assert len(model.logger.output_formats) == 1
+
+
+def test_the_chart_keeps_no_more_points_than_it_shows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_chart, "MAX_POINTS", 20)
+    drawn: list[list[dict[str, float]]] = []
+    chart = LiveChartCallback(tmp_path / "chart.png", seconds=1e9)
+    plot = chart._plot
+
+    def plot_and_remember(rows: list[dict[str, float]], title: str) -> Any:
+        drawn.append(rows)
+        return plot(rows, title)
+
+    monkeypatch.setattr(chart, "_plot", plot_and_remember)
+    _algorithm("search", "CartPole-v1").learn(4_000, callback=chart)
+    assert chart.n_episodes > 80
+    episodes = [row for row in drawn[-1] if "rollout/episode_length" in row]
+    assert 10 <= len(episodes) <= 21
+    timesteps = [row["time/total_timesteps"] for row in episodes]
+    assert timesteps == sorted(timesteps)
+    assert timesteps[-1] > 3_000, "from the beginning to the end"
+    assert np.std(np.diff(timesteps)) < np.mean(np.diff(timesteps)), "all over it"
