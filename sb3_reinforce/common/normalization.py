@@ -27,8 +27,17 @@ def take_over(env: VecNormalize, statistics: Statistics) -> None:
     :param env: A VecNormalize.
     :param statistics: As from :func:`statistics_of`, with the same observations.
     """
-    if any(moments.count >= 1 for moments in _moments(env).values()):
-        return
+    if all(moments.count < 1 for moments in _moments(env).values()):
+        put_back(env, statistics)
+
+
+def put_back(env: VecNormalize, statistics: Statistics) -> None:
+    """
+    Go back to statistics of before, whatever has been seen since.
+
+    :param env: A VecNormalize.
+    :param statistics: As from :func:`statistics_of`, with the same observations.
+    """
     for name, moments in _moments(env).items():
         if f"mean of {name}" in statistics:
             moments.mean = np.array(statistics[f"mean of {name}"])

@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
 from sb3_reinforce.common.chance import environments_seed, rollout_generator, seed_global_generators
 from sb3_reinforce.common.loading import LoadableAlgorithm
-from sb3_reinforce.common.normalization import Statistics, statistics_of, take_over
+from sb3_reinforce.common.normalization import Statistics, put_back, statistics_of, take_over
 from sb3_reinforce.common.telling import warn_user
 from sb3_reinforce.common.training_environments import TrainingEnvironments
 
@@ -128,7 +128,8 @@ class ResumableAlgorithm(LoadableAlgorithm):
     def resume(self: SelfResumable, callback: MaybeCallback = None, **kwargs: Any) -> SelfResumable:
         """
         Go on with the training that was interrupted, up to the timesteps that its ``learn`` was called with. What comes out
-        is what would have come out of that ``learn``, bit for bit.
+        is what would have come out of that ``learn``, bit for bit: of a model that was loaded, or after Ctrl-C in the same
+        process, from the beginning of the rollout that was broken off.
 
         It is ``learn(total - num_timesteps, reset_num_timesteps=False)``. Since ``learn`` counts these from ``num_timesteps``
         on, the total is again the one that it was, and so is the progress that schedules see.
@@ -140,8 +141,20 @@ class ResumableAlgorithm(LoadableAlgorithm):
         """
         if self._total_timesteps == 0:
             raise ValueError("There is no training to go on with: this model has not begun one. Call learn.")
+        self._go_back_to_rollout()
         n_left = max(self._total_timesteps - self.num_timesteps, 0)
         return self.learn(n_left, callback=callback, reset_num_timesteps=False, **kwargs)
+
+    def _go_back_to_rollout(self) -> None:
+        """To the beginning of a rollout that was broken off, where a file would begin that was saved in it."""
+        if self._before_rollout is None:
+            return
+        then = dict(self._before_rollout)
+        normalization = then.pop("_normalization")
+        if self._vec_normalize_env is not None and normalization is not None:
+            put_back(self._vec_normalize_env, normalization)
+        vars(self).update(then)
+        self._end_rollout()
 
     def save(
         self,

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from sb3_reinforce.common.normalization import statistics_of, take_over
+from sb3_reinforce.common.normalization import put_back, statistics_of, take_over
 from tests.testbed import Toy
 
 BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -63,6 +63,8 @@ def test_who_has_seen_something_keeps_its_own(space: gym.Space[Any]) -> None:
     before = statistics_of(seen)
     take_over(seen, statistics_of(played(env_of(space))))
     np.testing.assert_equal(statistics_of(seen), before)
+    put_back(seen, later := statistics_of(played(env_of(space))))
+    np.testing.assert_equal(statistics_of(seen), later)
 
 
 def test_parts_that_were_not_normalised_stay_fresh() -> None:

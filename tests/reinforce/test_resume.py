@@ -268,6 +268,7 @@ def test_what_is_saved_after_ctrl_c_goes_on_to_the_same_weights(name: str) -> No
     again = loaded(saved(model), name)
     assert again.num_timesteps < model.num_timesteps  # those that were learned from
     assert_same(again.resume(), made(name).learn(TOTAL))
+    assert_same(model.resume(), made(name).learn(TOTAL))  # in the same process
 
 
 def test_whoever_goes_on_in_the_same_process_does_not_repeat_what_was_interrupted() -> None:
