@@ -133,5 +133,5 @@ def test_the_chart_keeps_no_more_points_than_it_shows(tmp_path: pathlib.Path, mo
     assert 10 <= len(episodes) <= 21
     timesteps = [row["time/total_timesteps"] for row in episodes]
     assert timesteps == sorted(timesteps)
-    assert timesteps[-1] > 3_000, "from the beginning to the end"
-    assert np.std(np.diff(timesteps)) < np.mean(np.diff(timesteps)), "all over it"
+    assert timesteps[-1] > 2_000, "from the beginning to the end"
+    assert np.diff(timesteps).max() < 1_500, "all over it"
