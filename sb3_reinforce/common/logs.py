@@ -75,7 +75,7 @@ def _monitors(env: VecEnv) -> list[Any]:
         layers.append(layer)
         while hasattr(layers[-1], "env") and layers[-1] is not layers[-1].env:
             layers.append(layers[-1].env)
-    return [layer for layer in layers if vars(layer).get("results_writer") is not None]
+    return [layer for layer in layers if getattr(layer, "results_writer", None) is not None]
 
 
 def removes_outputs_on_error(learn: Callable[P, R]) -> Callable[P, R]:

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, as_declared, part_of
 from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
-from sb3_reinforce.common.moves import count_moves
+from sb3_reinforce.common.moves import count_moves, replacement_of
 from sb3_reinforce.common.observations import Observations
 
 
@@ -225,7 +225,7 @@ def _unnoticed(env: VecEnv) -> Iterator[None]:
 @contextmanager
 def _reset_by(env: VecEnv, function: Callable[[], Any]) -> Iterator[None]:
     """Within, to reset the environments is to call a function."""
-    before = vars(env).get("reset")
+    before = replacement_of(env, "reset")
     env.reset = function  # type: ignore[method-assign]
     try:
         yield

@@ -1,8 +1,10 @@
 """PythonVecEnv against DummyVecEnv."""
 
 import copy
+import gc
 import pathlib
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -499,3 +501,20 @@ def test_pixels_are_transposed_as_sb3_does_it() -> None:
     assert model.observation_space.shape == (3, 36, 36)
     assert isinstance(model.env.unwrapped, PythonVecEnv)
     assert th.is_tensor(next(model.policy.parameters()))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python has mended it")
+@pytest.mark.parametrize("algorithm", [REINFORCE, RandomWeightSearch])
+def test_training_looks_into_no_dict_of_environments(algorithm: Any) -> None:
+    """With these versions of Python, an object whose ``__dict__`` was looked into is slower from then on."""
+    env = make_vec_env("CartPole-v1", 2, seed=0, vec_env_cls=PythonVecEnv)
+    algorithm("LinearSoftmaxPolicy", env, seed=0).learn(500)
+    for layer in env.envs:
+        while isinstance(layer, gym.Wrapper):
+            assert not _has_dict(layer, "_cached_spec")
+            layer = layer.env
+        assert not _has_dict(layer, "_np_random")
+
+
+def _has_dict(layer: Any, attribute: str) -> bool:
+    return any(type(held) is dict and attribute in held for held in gc.get_referents(layer))
