@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, floating_dtypes, from_dtype, integer_dtypes
 
-from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.casting import DiscreteRanges, as_declared
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
 NATIVE = {"endianness": "="}
@@ -123,3 +123,23 @@ def test_an_environment_without_a_name_is_just_that() -> None:
         as_declared(np.array([0.5]), box(np.int64, (1,)), (1,), "observation")
     with pytest.raises(ValueError, match=r"^The environment returned an observation 'lamp' of type float64"):
         as_declared(np.array([0.5]), box(np.int64, (1,)), (1,), "observation 'lamp'")
+
+
+@given(st.data())
+def test_discrete_observations_out_of_their_range_are_told_and_no_others(data: st.DataObject) -> None:
+    space = data.draw(st.sampled_from([spaces.Discrete(3), spaces.MultiDiscrete([2, 4]), spaces.MultiBinary(3)]))
+    assert space.shape is not None
+    values = data.draw(arrays(space.dtype, (5, *space.shape), elements=st.integers(-2, 4)))
+    if all(space.contains(value if space.shape else int(value)) for value in values):
+        DiscreteRanges(space).check(values)
+        DiscreteRanges(spaces.Dict(a=space)).check({"a": values})
+        return
+    with pytest.raises(ValueError, match=r"The environment Mine returned the observation .*, but its space is"):
+        DiscreteRanges(space).check(values, "Mine")
+    with pytest.raises(ValueError, match=r"The environment Mine returned the observation 'a' .*, but its space is"):
+        DiscreteRanges(spaces.Dict(a=space, b=spaces.Box(0, 1, (2,)))).check({"a": values, "b": None}, "Mine")
+
+
+def test_real_numbers_have_no_such_range() -> None:
+    assert not DiscreteRanges(spaces.Box(-1, 1, (2,)))
+    assert DiscreteRanges(spaces.Dict(a=spaces.Box(-1, 1, (2,)), b=spaces.Discrete(2)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, check_arguments
+from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, OneOf, Table, check_arguments, checked
 from sb3_reinforce.common.constraints import Test as Condition
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -148,3 +148,43 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@checked({"n": [Interval(1, integer=True)], "rate": [Interval()]}, "made_up")
+def made_up(n: Any, *, rate: Any = 0.5, other: Any = None) -> tuple[Any, Any, Any]:
+    """Its own words."""
+    return n, rate, other
+
+
+def test_arguments_are_checked_when_they_are_given() -> None:
+    assert made_up(1) == (1, 0.5, None)
+    for n in (0, 1.5, "1", Unspeakable()):
+        with pytest.raises(ValueError, match="n of made_up must be an integer of at least 1, but got"):
+            made_up(n)
+    with pytest.raises(ValueError, match="rate of made_up must be a finite number, but got nan"):
+        made_up(1, rate=np.nan)
+
+
+@given(st.integers(1, 127), st.sampled_from([*NUMPY_INTEGERS]), st.sampled_from(NUMPY_FLOATS))
+def test_a_function_gets_pythons_numbers_for_numpys(value: int, integer: Any, real: Any) -> None:
+    n, rate, other = made_up(integer(value), rate=real(value), other=integer(value))
+    assert (type(n), type(rate), type(other)) == (int, float, integer), "but what is not looked at stays"
+    assert n == rate == value
+
+
+def test_what_python_itself_refuses_is_left_to_it() -> None:
+    for arguments in ((), (1, 2)):
+        with pytest.raises(TypeError, match="made_up"):
+            made_up(*arguments)
+    assert made_up.__doc__ == "Its own words."
+
+
+def test_of_a_long_value_the_beginning_is_shown() -> None:
+    with pytest.raises(ValueError, match=r"but got \[0, 0, 0.*\.\.\.\.$") as caught:
+        made_up([0] * 10_000)
+    assert len(str(caught.value)) < 400

@@ -16,6 +16,7 @@ from sb3_reinforce.rollouts.acting import (
     dense_forward,
     dense_layers,
     feature_function,
+    for_environment,
     greedy_choice,
     gumbel,
     in_bulk,
@@ -281,3 +282,29 @@ def test_linear_softmax_policy_acts_in_numpy() -> None:
     act = numpy_actor(policy, 4, np.random.default_rng(0))
     assert act is not None
     assert act(np.array([0, 1, 2, 0])).tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("n", [1, 7, 256, 257, 1000])  # from a table, and beyond it
+def test_one_hot_vectors_are_those_of_torch(n: int) -> None:
+    policy = make(observation_space=spaces.Discrete(n))
+    observations = np.random.default_rng(0).integers(n, size=9)
+    features = feature_function(policy)(observations)
+    assert np.array_equal(features, policy.extract_features(th.as_tensor(observations)).numpy())
+    features[:] = 2.0  # which leaves the table as it is
+    assert feature_function(policy)(observations).sum() == 9
+
+
+@pytest.mark.parametrize(
+    "box", [spaces.Box(-1, 1, (2,)), spaces.Box(-5, 5, (1, 2), np.int64), spaces.Box(0, 255, (2,), np.uint8)]
+)
+def test_no_action_that_is_nan_reaches_an_environment(box: spaces.Box) -> None:
+    convert = for_environment(make(action_space=box))
+    assert convert is not None
+    actions = np.zeros((3, 2), np.float32)
+    for value in (1.0, -np.inf, np.inf, 3e38):  # which are brought within the bounds
+        actions[1, 1] = value
+        with np.errstate(over="ignore"):
+            assert all(map(box.contains, convert(actions)))
+    actions[2, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="not a number"):
+        convert(actions)
