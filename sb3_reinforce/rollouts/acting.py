@@ -278,14 +278,15 @@ def for_environment(policy: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     if not isinstance(space, spaces.Box):
         return None
     shape, low, high, dtype = (-1, *space.shape), space.low, space.high, space.dtype
-    is_squashed, is_real = bool(policy.squash_output), dtype.kind == "f"
+    is_squashed, is_real, is_flat = bool(policy.squash_output), dtype.kind == "f", len(space.shape) == 1
 
     def convert(actions: np.ndarray) -> np.ndarray:
         flat = actions.ravel()
         length = flat.dot(flat)
         if length != length:  # a NaN in any of them is one in this, which costs least
             _check_that_actions_are_numbers(flat)
-        actions = actions.reshape(shape)
+        if not is_flat:
+            actions = actions.reshape(shape)
         actions = policy.unscale_action(actions) if is_squashed else actions.clip(low, high)
         return actions.astype(dtype, copy=False) if is_real else np.rint(actions).astype(dtype)
 
