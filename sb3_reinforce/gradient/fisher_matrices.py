@@ -151,7 +151,7 @@ def _twice_explained(policy: Any) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not any(words in str(error) for words in ("double backward", "twice", "donated buffer")):
+        if not any(words in str(error) for words in ("double backward", "derivative for", "donated buffer")):
             raise
         raise ValueError(
             f"natural_gradient needs second derivatives of {type(policy).__name__}, and torch has none: {error}. Leave "

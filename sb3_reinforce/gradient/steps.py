@@ -7,12 +7,12 @@ import torch as th
 from torch import nn
 
 from sb3_reinforce.gradient.divergence import buffers_kept, divergence_from, views
+from sb3_reinforce.gradient.line_search import fraction_within
 from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
 from sb3_reinforce.gradient.scores import Scores
 from sb3_reinforce.rollouts.rollout import Rollout
 
 _KL_RESOLUTION = 1e-6  # float32 tells no smaller divergences apart
-_MAX_SHORTENINGS = 10
 
 
 class Step(Protocol):
@@ -114,30 +114,29 @@ class NaturalStep:
             if self.line_search and np.isfinite(self.target_kl):
                 self._go_within_bound(parameters, step, rollout)
             else:
-                _go(parameters, step)
+                _go(parameters, [parameter.clone() for parameter in parameters], step)
 
     def _go_within_bound(self, parameters: list[nn.Parameter], step: th.Tensor, rollout: Rollout) -> None:
         """
-        The divergence grows with the square of the step's length, or nearly so. Where an error leaves the parameters,
-        :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
+        Where an error leaves the parameters, :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
         """
-        bound = max(self.target_kl, _KL_RESOLUTION)
+        start = [parameter.clone() for parameter in parameters]
         before = [view.constant() for view in views(self.policy, rollout)]
-        _go(parameters, step)
-        for _ in range(_MAX_SHORTENINGS):
-            kl = divergence_from(before, self.policy, rollout)
-            if kl <= bound:
-                return
-            kept = 0.95 * (bound / kl) ** 0.5 if np.isfinite(kl) else 0.1
-            _go(parameters, (kept - 1.0) * step)
-            step = kept * step
-        raise FloatingPointError(
-            f"Even a small part of the natural gradient's step changes the policy by more than target_kl={self.target_kl:g}, "
-            "so none was taken. Raise damping or target_kl, or set line_search=False."
-        )
+
+        def divergence(fraction: float) -> float:
+            _go(parameters, start, fraction * step)
+            return divergence_from(before, self.policy, rollout)
+
+        fraction = fraction_within(divergence, max(self.target_kl, _KL_RESOLUTION))
+        if not fraction:
+            raise FloatingPointError(
+                f"Even a small part of the natural gradient's step changes the policy by more than "
+                f"target_kl={self.target_kl:g}, so none was taken. Raise damping or target_kl, or set line_search=False."
+            )
+        _go(parameters, start, fraction * step)
 
 
-def _go(parameters: list[nn.Parameter], step: th.Tensor) -> None:
+def _go(parameters: list[nn.Parameter], start: list[th.Tensor], step: th.Tensor) -> None:
     parts = step.split([parameter.numel() for parameter in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.add_(part.view_as(parameter).to(parameter))
+    for parameter, origin, part in zip(parameters, start, parts, strict=True):
+        parameter.copy_(origin + part.view_as(origin).to(origin))
