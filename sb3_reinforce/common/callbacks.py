@@ -12,13 +12,15 @@ from stable_baselines3.common.logger import HumanOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
-from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments
+from sb3_reinforce.common.constraints import BOOLEAN, NONE, Interval, Table, checked
 
-_ARGUMENTS: Table = {
+ARGUMENTS: Table = {
     "window_size": [Interval(1, integer=True)],
     "n_episodes": [Interval(1, integer=True)],
     "reward_threshold": [Interval(finite=False), NONE],
+    "verbose": [Interval(0, integer=True), BOOLEAN],
 }
+"""Of the callbacks."""
 
 
 def environment_reward_threshold(env: VecEnv) -> float | None:
@@ -144,9 +146,9 @@ class EpisodeDurationCallback(EpisodeEndCallback):
     :raises ValueError: When training starts, if the environment has no Monitor.
     """
 
+    @checked(ARGUMENTS, "EpisodeDurationCallback")
     def __init__(self, window_size: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
-        check_arguments(_ARGUMENTS, {"window_size": window_size}, type(self).__name__)
         self.returns: deque[float] = deque(maxlen=window_size)
         self.lengths: deque[int] = deque(maxlen=window_size)
         self.n_episodes = 0
@@ -218,10 +220,9 @@ class StopTrainingOnSolved(EpisodeEndCallback):
         none was given; or if the algorithm does not stop when a callback tells it to, as ARS.
     """
 
+    @checked(ARGUMENTS, "StopTrainingOnSolved")
     def __init__(self, reward_threshold: float | None = None, n_episodes: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
-        arguments = {"reward_threshold": reward_threshold, "n_episodes": n_episodes}
-        check_arguments(_ARGUMENTS, arguments, type(self).__name__)
         self.reward_threshold = reward_threshold
         self.returns: deque[float] = deque(maxlen=n_episodes)
         self.solved = False

@@ -10,8 +10,8 @@ from typing import Any
 
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
-from sb3_reinforce.common.callbacks import EpisodeDurationCallback
-from sb3_reinforce.common.constraints import Interval, check_arguments
+from sb3_reinforce.common.callbacks import ARGUMENTS, EpisodeDurationCallback
+from sb3_reinforce.common.constraints import NONE, PATH, Interval, checked
 from sb3_reinforce.common.logs import say_that_it_is_not_written
 from sb3_reinforce.common.saving import write_atomically
 
@@ -39,11 +39,11 @@ class LiveChartCallback(EpisodeDurationCallback):
     :raises ValueError: When training starts, if there is no path and no notebook, or the environment has no Monitor.
     """
 
+    @checked({**ARGUMENTS, "path": [PATH, NONE], "seconds": [Interval(0)]}, "LiveChartCallback")
     def __init__(
         self, path: str | pathlib.Path | None = None, seconds: float = 1.0, window_size: int = 100, verbose: int = 0
     ) -> None:
         super().__init__(window_size, verbose)
-        check_arguments({"seconds": [Interval(0.0)]}, {"seconds": seconds}, "LiveChartCallback")
         from sb3_reinforce.common.plots import plot_learning_curve  # early, should something be missing
 
         self._plot = plot_learning_curve

@@ -11,7 +11,14 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from sb3_reinforce import REINFORCE, RandomWeightSearch, make_fast_vec_env
+from sb3_reinforce import (
+    REINFORCE,
+    EpisodeDurationCallback,
+    LiveChartCallback,
+    RandomWeightSearch,
+    StopTrainingOnSolved,
+    make_fast_vec_env,
+)
 from sb3_reinforce.common.arguments import make_policy
 
 ALGORITHMS = {"reinforce": REINFORCE, "search": RandomWeightSearch}
@@ -214,3 +221,24 @@ def test_spaces_with_nothing_in_them_are_refused(algorithm: Any, space: spaces.S
     if not isinstance(space, spaces.Dict):
         with pytest.raises(ValueError, match="Actions must be at least one number"):
             algorithm("LinearPolicy", Empty(spaces.Discrete(2), space))
+
+
+@pytest.mark.parametrize(
+    ("callback", "argument"),
+    [
+        (EpisodeDurationCallback, "window_size"),
+        (LiveChartCallback, "window_size"),
+        (StopTrainingOnSolved, "n_episodes"),
+        *[(callback, "verbose") for callback in (EpisodeDurationCallback, LiveChartCallback, StopTrainingOnSolved)],
+    ],
+)
+def test_what_callbacks_do_not_take(callback: Any, argument: str) -> None:
+    for value in (-1, 1.5, "1", None):
+        with _refused(f"{argument} of {callback.__name__}", value):
+            callback(**{argument: value})
+    callback(**{argument: np.int64(3)})
+
+
+def test_where_a_live_chart_can_not_be() -> None:
+    with _refused("path of LiveChartCallback", 3):
+        LiveChartCallback(3)  # type: ignore[arg-type]
