@@ -1,5 +1,7 @@
 """The running statistics of SB3's VecNormalize, as plain arrays that can be saved with a model."""
 
+from typing import Any
+
 import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
@@ -20,6 +22,16 @@ def statistics_of(env: VecNormalize) -> Statistics:
     }
 
 
+def is_statistics(value: Any) -> bool:
+    """
+    :param value: What a file may have in their place.
+    :return: Whether they are statistics.
+    """
+    return isinstance(value, dict) and all(
+        isinstance(array, np.ndarray) and array.dtype.kind == "f" and np.isfinite(array).all() for array in value.values()
+    )
+
+
 def take_over(env: VecNormalize, statistics: Statistics) -> None:
     """
     Go on with statistics that were saved. One that has seen something already (``VecNormalize.load``) keeps its own.
@@ -37,12 +49,15 @@ def put_back(env: VecNormalize, statistics: Statistics) -> None:
 
     :param env: A VecNormalize.
     :param statistics: As from :func:`statistics_of`, with the same observations.
+    :raises ValueError: If they are those of others.
     """
     for name, moments in _moments(env).items():
-        if f"mean of {name}" in statistics:
-            moments.mean = np.array(statistics[f"mean of {name}"])
-            moments.var = np.array(statistics[f"var of {name}"])
-            moments.count = float(statistics[f"count of {name}"])
+        mean, var, count = (statistics.get(f"{part} of {name}") for part in ("mean", "var", "count"))
+        if mean is None or var is None or count is None:
+            continue
+        if mean.shape != moments.mean.shape or var.shape != moments.var.shape or count.shape != ():
+            raise ValueError(f"The statistics of the {name} that were saved do not fit this VecNormalize, in shape.")
+        moments.mean, moments.var, moments.count = mean.copy(), var.copy(), float(count)
 
 
 def _moments(env: VecNormalize) -> dict[str, RunningMeanStd]:

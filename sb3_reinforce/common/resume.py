@@ -11,11 +11,17 @@ import numpy as np
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 
 from sb3_reinforce.common.chance import environments_seed, rollout_generator, seed_global_generators
+from sb3_reinforce.common.constraints import NONE, SEED, Interval, Table, Test, check_arguments
 from sb3_reinforce.common.loading import LoadableAlgorithm
-from sb3_reinforce.common.normalization import Statistics, put_back, statistics_of, take_over
+from sb3_reinforce.common.normalization import Statistics, is_statistics, put_back, statistics_of, take_over
 from sb3_reinforce.common.telling import warn_user
 from sb3_reinforce.common.training_environments import TrainingEnvironments
 
+_STATE: Table = {
+    "_drawn_seed": [SEED, NONE],
+    "_n_rollouts": [Interval(0, 2**62, integer=True)],
+    "_normalization": [Test("statistics of VecNormalize", is_statistics), NONE],
+}
 SelfResumable = TypeVar("SelfResumable", bound="ResumableAlgorithm")
 
 
@@ -59,6 +65,8 @@ class ResumableAlgorithm(LoadableAlgorithm):
     def _set_up_chance(self) -> None:
         """A model from a file goes on with the seed that it has drawn, and with the number of its next rollout."""
         drawn_seed, n_rollouts = self._drawn_seed, self._n_rollouts
+        state = {"_drawn_seed": drawn_seed, "_n_rollouts": n_rollouts, "_normalization": self._normalization}
+        check_arguments(_STATE, state, "a file")
         self.set_random_seed(self.seed)
         if self.seed is None and drawn_seed is not None:
             self._drawn_seed = drawn_seed

@@ -10,9 +10,9 @@ from stable_baselines3.common.type_aliases import GymEnv
 from sb3_reinforce.common.arguments import ALGORITHM, check_that_there_is_an_environment, make_policy
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
-from sb3_reinforce.common.constraints import NONE, Interval, Table, check_arguments, checked
+from sb3_reinforce.common.constraints import NONE, Interval, Table, Test, check_arguments, checked
 from sb3_reinforce.policies import DENSE_POLICIES
-from sb3_reinforce.random_weight_search.candidates import InFlight
+from sb3_reinforce.random_weight_search.candidates import InFlight, is_in_flight
 from sb3_reinforce.random_weight_search.layers import check_policy
 
 CONSTRAINTS: Table = {
@@ -21,6 +21,7 @@ CONSTRAINTS: Table = {
     "reward_threshold": [Interval(finite=False), NONE],
     "n_confirmation_episodes": [Interval(1, integer=True)],
     "max_episode_steps": [Interval(1, finite=False)],
+    "_in_flight": [Test("what is known of candidates", is_in_flight), NONE],
 }
 
 

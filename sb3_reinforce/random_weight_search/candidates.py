@@ -1,6 +1,6 @@
 """Candidates: weights that are guessed, and how they act."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -17,6 +17,22 @@ InFlight: TypeAlias = dict[str, np.ndarray]
 What there is to know of the candidates that are played, of each environment's: its ``number``, the sum of its ``returns`` so
 far, and of how many ``episodes`` that is. Shapes ``(n_envs,)``.
 """
+
+
+def is_in_flight(value: Any) -> bool:
+    """
+    :param value: What a file may have in its place.
+    :return: Whether it is what there is to know of candidates.
+    """
+    if not isinstance(value, dict) or set(value) != set(_NAMES):
+        return False
+    arrays = [value[name] for name in _NAMES]
+    if not all(
+        isinstance(array, np.ndarray) and array.ndim == 1 and len(array) == len(value["number"]) > 0 for array in arrays
+    ):
+        return False
+    kinds = "".join(array.dtype.kind for array in arrays)
+    return kinds == "ifi" and min(value["number"].min(), value["episodes"].min()) >= 0
 
 
 class Candidates:

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from sb3_reinforce.common.normalization import put_back, statistics_of, take_over
+from sb3_reinforce.common.normalization import is_statistics, put_back, statistics_of, take_over
 from tests.testbed import Toy
 
 BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -73,3 +73,15 @@ def test_parts_that_were_not_normalised_stay_fresh() -> None:
     take_over(other, statistics)
     assert other.obs_rms["a"].count > 1  # type: ignore[index]
     assert other.obs_rms["b"].count < 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("value", [[], {"mean": 1.0}, {"mean": np.array(["a"])}, {"mean": np.array([np.nan])}])
+def test_other_values_are_no_statistics(value: Any) -> None:
+    assert not is_statistics(value)
+    assert is_statistics(statistics_of(env_of(DICT)))
+
+
+def test_statistics_of_others_do_not_fit() -> None:
+    statistics = statistics_of(played(env_of(BOX)))
+    with pytest.raises(ValueError, match="statistics of the observations that were saved do not fit"):
+        take_over(env_of(spaces.Box(-1.0, 1.0, (4,), np.float32)), statistics)

@@ -99,3 +99,15 @@ def test_with_other_environments_there_are_other_candidates() -> None:
     assert again._in_flight is not None
     assert model._in_flight is not None
     assert again._in_flight["number"].min() > model._in_flight["number"].max()
+
+
+@pytest.mark.parametrize(
+    "value", [3, {}, {"number": np.zeros(1, int), "returns": np.zeros(2), "episodes": np.zeros(1, int)}, {"number": -1}]
+)
+def test_damaged_candidates_are_refused(value: Any) -> None:
+    model = RandomWeightSearch("LinearSoftmaxPolicy", cartpole(), seed=1).learn(100)
+    model._in_flight = value
+    model.save(file := io.BytesIO())
+    file.seek(0)
+    with pytest.raises(ValueError, match="_in_flight of RandomWeightSearch must be"):
+        RandomWeightSearch.load(file, cartpole())

@@ -299,6 +299,17 @@ def test_nothing_to_go_on_with() -> None:
     th.testing.assert_close(list(model.policy.parameters()), weights, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_n_rollouts", -1), ("_n_rollouts", "many"), ("_drawn_seed", -3), ("_drawn_seed", "x"), ("_normalization", {"mean": 3})],
+)
+def test_a_damaged_state_is_refused(name: str, value: Any) -> None:
+    model = made("no seed").learn(100)
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=f"{name} of a file must be"):
+        REINFORCE.load(saved(model), cartpole())
+
+
 def test_a_vec_normalize_with_statistics_of_its_own_keeps_them(tmp_path: pathlib.Path) -> None:
     model = made("VecNormalize").learn(200)
     env: Any = model.get_env()
