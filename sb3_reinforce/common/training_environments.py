@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_nor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, as_declared, part_of
+from sb3_reinforce.common.checked_observations import check_observations
 from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
 from sb3_reinforce.common.moves import count_moves, replacement_of
 from sb3_reinforce.common.observations import Observations
@@ -47,7 +48,7 @@ class TrainingEnvironments:
         _refuse_complex_rewards()
         watch_workers(env)
         if isinstance(env.unwrapped, DummyVecEnv) and not getattr(env.unwrapped, "checks_observations", False):
-            _check_observations(env.unwrapped, self.name)
+            check_observations(env.unwrapped, self.name)
 
     @property
     def have_a_time_limit(self) -> bool:
@@ -265,42 +266,3 @@ def _may_be_reset_early(env: VecEnv, index: int) -> bool:
         return bool(env.get_attr("allow_early_resets", indices=index)[0])
     except AttributeError:  # the statistics are those of Monitor, but there is none
         return True
-
-
-class _CheckedObservations:
-    """
-    ``DummyVecEnv._save_obs``, which writes observations into arrays of the space's type, whatever is lost by it: with a look
-    at what is written.
-
-    :param env: The VecEnv.
-    :param environment: What an error calls the environment in it.
-    """
-
-    def __init__(self, env: DummyVecEnv, environment: str) -> None:
-        self.env, self.function, self.environment = env, type(env)._save_obs, environment
-        self.dtype, self.shape = env.observation_space.dtype, env.observation_space.shape  # None for Dict spaces
-        env._save_obs = self  # type: ignore[method-assign]
-
-    def __call__(self, env_idx: int, obs: Any) -> None:
-        if type(obs) is not np.ndarray or obs.dtype is not self.dtype or obs.shape != self.shape:  # not as it nearly always is
-            self._check(obs)
-        self.function(self.env, env_idx, obs)
-
-    def _check(self, obs: Any) -> None:
-        spaces = getattr(self.env.observation_space, "spaces", None)
-        if spaces is None:
-            self._check_part(obs, self.env.observation_space, "observation")
-            return
-        for key, space in spaces.items():
-            self._check_part(part_of(obs, key, self.environment), space, f"observation {key!r}")
-
-    def _check_part(self, part: Any, space: Any, name: str) -> None:
-        is_integer = isinstance(part, (int, np.integer)) and space.shape == () and space.dtype.kind == "i"
-        is_usual = isinstance(part, np.ndarray) and part.dtype == space.dtype and part.shape == space.shape
-        if not is_integer and not is_usual:
-            as_declared(np.asarray(part), space, space.shape, name, self.environment)
-
-
-def _check_observations(env: DummyVecEnv, environment: str) -> None:
-    if "_save_obs" not in vars(env):
-        _CheckedObservations(env, environment)

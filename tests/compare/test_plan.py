@@ -251,7 +251,9 @@ def test_a_plan_can_be_written_and_read() -> None:
 
 
 def test_numbers_of_numpy_are_numbers_of_a_plan() -> None:
-    kinds = [plan(seeds=kind(2), timesteps=kind(200), eval_freq=kind(100), n_eval_episodes=kind(2)) for kind in (int, np.int64)]
+    kinds = [
+        plan(seeds=kind(2), timesteps=kind(200), eval_freq=kind(100), n_eval_episodes=kind(2)) for kind in (int, np.int64)
+    ]
     assert kinds[0].fingerprint() == kinds[1].fingerprint()
 
 
