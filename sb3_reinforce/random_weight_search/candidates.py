@@ -9,7 +9,8 @@ from sb3_reinforce.common.casting import as_declared
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.random_weight_search.episodes import EndedEpisodes
 from sb3_reinforce.random_weight_search.layers import searched_layers
-from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, feature_function, for_environment, greedy_choice
+from sb3_reinforce.rollouts.acting import DenseLayer, dense_forward, feature_function, greedy_choice
+from sb3_reinforce.rollouts.environment_actions import for_environment
 
 _NAMES = ("number", "returns", "episodes")
 InFlight: TypeAlias = dict[str, np.ndarray]

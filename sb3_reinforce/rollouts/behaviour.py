@@ -6,8 +6,9 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from sb3_reinforce.common.observations import Observations
-from sb3_reinforce.rollouts.acting import for_environment, numpy_actor, torch_actor
+from sb3_reinforce.rollouts.acting import numpy_actor, torch_actor
 from sb3_reinforce.rollouts.doors import door_of
+from sb3_reinforce.rollouts.environment_actions import for_environment
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
 
 

@@ -16,7 +16,6 @@ from sb3_reinforce.rollouts.acting import (
     dense_forward,
     dense_layers,
     feature_function,
-    for_environment,
     greedy_choice,
     gumbel,
     in_bulk,
@@ -292,19 +291,3 @@ def test_one_hot_vectors_are_those_of_torch(n: int) -> None:
     assert np.array_equal(features, policy.extract_features(th.as_tensor(observations)).numpy())
     features[:] = 2.0  # which leaves the table as it is
     assert feature_function(policy)(observations).sum() == 9
-
-
-@pytest.mark.parametrize(
-    "box", [spaces.Box(-1, 1, (2,)), spaces.Box(-5, 5, (1, 2), np.int64), spaces.Box(0, 255, (2,), np.uint8)]
-)
-def test_no_action_that_is_nan_reaches_an_environment(box: spaces.Box) -> None:
-    convert = for_environment(make(action_space=box))
-    assert convert is not None
-    actions = np.zeros((3, 2), np.float32)
-    for value in (1.0, -np.inf, np.inf, 3e38):  # which are brought within the bounds
-        actions[1, 1] = value
-        with np.errstate(over="ignore"):
-            assert all(map(box.contains, convert(actions)))
-    actions[2, 0] = np.nan
-    with pytest.raises(FloatingPointError, match="not a number"):
-        convert(actions)
