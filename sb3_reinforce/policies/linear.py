@@ -179,12 +179,12 @@ class LinearPolicy(FittablePolicy):
         """
         An optimizer like Adam moves every parameter as far. A weight's move changes the output by as much as its feature is
         large, but a bias has the feature 1, and most observations are smaller. So the bias takes most of the noise, and it
-        tilts the policy to one side. It takes a fifth of the step.
+        tilts the policy to one side. It takes a fifth of the step. With hidden layers it takes the whole step, as they do.
 
         :return: Of which parameters :class:`~sb3_reinforce.REINFORCE` takes a fraction of the optimizer's step, and which.
         """
         bias = getattr(self.action_net, "bias", None)
-        return {} if bias is None else {bias: 0.2}
+        return {} if bias is None or self._parameters_before_outputs() else {bias: 0.2}
 
     def _is_learned(self) -> th.Tensor:
         """Which numbers among the outputs' parameters are learned. Shape ``(n_parameters,)``."""

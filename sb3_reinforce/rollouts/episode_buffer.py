@@ -284,7 +284,7 @@ def _check_finite(block: Block) -> None:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             raise ValueError(
-                f"The environment returned a {name} that is not finite: {values[row]} at timestep "
-                f"{block.timesteps[row]} of an episode. Nothing was learned from this rollout. Mend the environment "
+                f"The environment returned {'a' if name == 'reward' else 'an'} {name} that is not finite: {values[row]} at "
+                f"timestep {block.timesteps[row]} of an episode. Nothing was learned from this rollout. Mend the environment "
                 "(stable_baselines3.common.vec_env.VecCheckNan stops at the step that goes wrong)."
             )

@@ -163,9 +163,11 @@ LOSSY: dict[str, tuple[spaces.Space, Any, Any, str, str]] = {
     "nan for integers": (spaces.Box(-9, 9, (2,), np.int64), np.array([1, 2]), np.array([1.0, np.nan]), "float64", "int64"),
     "texts": (BOX, np.array([1.0, 2.0]), np.array(["1", "2"]), "<U1", "float32"),
 }
-GYMNASIUM_CASTS = "Gymnasium casts before we see it: SyncVectorEnv with an error of NumPy's, AsyncVectorEnv in silence"
+GYMNASIUM_CASTS = "Gymnasium casts in silence, before we see it"
 LOSSY_FAULTS = {
-    **{(vec_env, name): GYMNASIUM_CASTS for vec_env in ("SyncVectorEnv", "AsyncVectorEnv") for name in LOSSY},
+    **{("AsyncVectorEnv", name): GYMNASIUM_CASTS for name in LOSSY},
+    # NumPy makes them infinite there, which is an error of another kind
+    **{("SyncVectorEnv", name): GYMNASIUM_CASTS for name in ("1e300 for float32", "70000 for float16")},
 }
 
 

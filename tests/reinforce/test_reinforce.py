@@ -609,12 +609,6 @@ def test_too_many_unknowns_are_refused(arguments: dict[str, Any], most_features:
         REINFORCE("LinearSoftmaxPolicy", Toy(spaces.Box(-1, 1, (most_features + 1,))), **arguments)
 
 
-@pytest.mark.parametrize("policy", ["MlpPolicy", "LinearSoftmaxPolicy"])
-def test_the_natural_gradient_of_what_has_no_closed_form_is_refused(policy: str) -> None:
-    with pytest.raises(ValueError, match="natural_gradient needs the closed-form Fisher matrix"):
-        REINFORCE(policy, "CartPole-v1", natural_gradient=True, policy_kwargs={"net_arch": [4]})
-
-
 def test_what_is_logged_of_advantages_and_baseline() -> None:
     model = REINFORCE("MlpPolicy", "CartPole-v1", baseline="value", log_gradient_snr=True, seed=0, n_episodes=4)
     seen: dict[str, float] = {}
@@ -742,7 +736,7 @@ def test_loading_a_damaged_file_says_so(tmp_path: pathlib.Path) -> None:
     REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", seed=0).save(tmp_path / "model.zip")
     content = (tmp_path / "model.zip").read_bytes()
     (tmp_path / "half.zip").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="half.zip' is not a saved model, or is damaged"):
+    with pytest.raises(ValueError, match=r"half\.zip' is not a saved model, or is damaged"):
         REINFORCE.load(tmp_path / "half.zip")
     with pytest.raises(FileNotFoundError):
         REINFORCE.load(tmp_path / "none.zip")
