@@ -196,7 +196,7 @@ def endless() -> list[Any]:
         (1j, "x"),
         (endless(), "x"),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_what_has_no_plain_form_is_named(value: Any, where: str) -> None:
     with pytest.raises(NotPlainError, match=where):

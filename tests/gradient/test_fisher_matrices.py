@@ -103,7 +103,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("space", "frozen", "arguments"), CASES, ids=str)
+@pytest.mark.parametrize(("space", "frozen", "arguments"), CASES, ids=lambda value: str(value).split(" at 0x")[0])
 @pytest.mark.parametrize("learning_rate", [1e-3, 1e9])
 def test_a_step_in_closed_form_is_that_of_the_dense_matrix(
     space: str, frozen: tuple[str, ...], arguments: dict[str, Any], learning_rate: float
