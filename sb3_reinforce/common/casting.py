@@ -76,6 +76,32 @@ def _who(environment: str) -> str:
     return f"The environment {environment}".rstrip()
 
 
+def observations_as_declared(
+    observations: Any, space: Any, n: int | None = None, name: str = "observation", environment: str = ""
+) -> Any:
+    """
+    :param observations: What the environment gave: an array, or a dict of such.
+    :param space: The space of one observation.
+    :param n: Of how many environments they are; None for a single observation.
+    :param name: What an error calls them.
+    :param environment: What an error calls the environment.
+    :return: Observations in the types of their spaces. Shape ``(n, *observation_shape)``, or a dict of such.
+    :raises ValueError: If they do not fit.
+    """
+
+    def declared(values: Any, part: spaces.Space, name: str) -> np.ndarray:
+        assert part.shape is not None
+        shape = part.shape if n is None else (n, *part.shape)
+        if isinstance(values, np.ndarray) and values.dtype == part.dtype and values.shape == shape:
+            return values
+        return as_declared(np.asarray(values), part, shape, name, environment)
+
+    if not isinstance(space, spaces.Dict):
+        return declared(observations, space, name)
+    parts = {key: (part_of(observations, key, environment), part) for key, part in space.items()}
+    return {key: declared(values, part, f"{name} {key!r}") for key, (values, part) in parts.items()}
+
+
 def as_declared(
     values: np.ndarray, space: spaces.Space, shape: tuple[int, ...], name: str, environment: str = ""
 ) -> np.ndarray:

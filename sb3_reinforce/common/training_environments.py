@@ -6,14 +6,13 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.exceptions import ComplexWarning
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, as_declared, part_of
+from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, observations_as_declared
 from sb3_reinforce.common.checked_observations import check_observations
 from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
 from sb3_reinforce.common.moves import count_moves, replacement_of
@@ -114,18 +113,7 @@ class TrainingEnvironments:
 
     def _declared(self, obs: Any) -> Any:
         """Observations in the types of their spaces, with which the policy can act."""
-        space: Any = self.env.observation_space
-        if not isinstance(space, spaces.Dict):
-            return self._declared_part(obs, space, "observation")
-        return {
-            key: self._declared_part(part_of(obs, key, self.name), part, f"observation {key!r}") for key, part in space.items()
-        }
-
-    def _declared_part(self, values: Any, space: Any, name: str) -> np.ndarray:
-        shape = (self.env.num_envs, *space.shape)
-        if isinstance(values, np.ndarray) and values.dtype == space.dtype and values.shape == shape:
-            return values
-        return as_declared(np.asarray(values), space, shape, name, self.name)
+        return observations_as_declared(obs, self.env.observation_space, self.env.num_envs, environment=self.name)
 
     def _check_rewards(self, rewards: np.ndarray) -> None:
         if rewards.dtype.kind not in "biuf" or rewards.shape != self._rewards_shape:

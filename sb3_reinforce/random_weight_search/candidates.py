@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from sb3_reinforce.common.casting import as_declared
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.random_weight_search.episodes import EndedEpisodes
 from sb3_reinforce.random_weight_search.layers import searched_layers
@@ -164,24 +163,20 @@ class GreedyActor:
     The most probable action (for Box actions, the mean) of layers that are played in the place of a policy's own.
 
     :param policy: What else there is: features and spaces.
-    :param n_envs: Number of environments.
-    :param environment: What an error calls the environment.
     """
 
-    def __init__(self, policy: ActorCriticPolicy, n_envs: int, environment: str = "") -> None:
-        self._space, self._n_envs, self._environment = policy.observation_space, n_envs, environment
+    def __init__(self, policy: ActorCriticPolicy) -> None:
         self._features = feature_function(policy)
         self._choose = for_environment(policy) or greedy_choice(policy.action_space)
 
     def act(self, layers: list[DenseLayer], observations: Observations) -> np.ndarray:
         """
         :param layers: Of one candidate for all environments, or of one for each.
-        :param observations: Shape ``(n_envs, *observation_shape)``, or a dict of such.
+        :param observations: In the types of their spaces. Shape ``(n_envs, *observation_shape)``, or a dict of such.
         :return: Actions as the environments take them. Shape ``(n_envs, *action_shape)``.
-        :raises ValueError: If an observation is not of its space's shape, or not of a type that can be cast to that of its
-            space without a loss; or if it is not finite.
+        :raises ValueError: If an observation is not finite.
         """
-        features = self._features(self._declared(observations))
+        features = self._features(observations)
         outputs = dense_forward(layers, features)
         # An activation may hide an infinite observation (tanh(inf) is 1), a linear layer does not
         hidden = any(layer.activation is not None for layer in layers)
@@ -191,16 +186,3 @@ class GreedyActor:
                 "(stable_baselines3.common.vec_env.VecCheckNan finds the step), or scale its observations (VecNormalize)."
             )
         return self._choose(outputs)
-
-    def _declared(self, observations: Observations) -> Observations:
-        if isinstance(observations, dict):
-            return {key: self._part(values, key) for key, values in observations.items()}
-        return self._part(observations)
-
-    def _part(self, values: np.ndarray, key: str | None = None) -> np.ndarray:
-        space = self._space if key is None else self._space[key]  # type: ignore[index]
-        shape = (self._n_envs, *(space.shape or ()))
-        if values.dtype == space.dtype and values.shape == shape:
-            return values
-        name = "observation" if key is None else f"observation {key!r}"
-        return as_declared(values, space, shape, name, self._environment)

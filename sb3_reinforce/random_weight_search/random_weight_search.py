@@ -183,7 +183,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         return Search(
             candidates=candidates,
             threshold=np.inf if threshold is None else threshold,
-            actor=GreedyActor(self.policy, self.n_envs, self._environments.name),
+            actor=GreedyActor(self.policy),
             episodes=OngoingEpisodes(self.env, self._patience()),
             callback=callback,
         )

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import create_empty_array
 from stable_baselines3.common.buffers import BaseBuffer
 
-from sb3_reinforce.common.casting import as_declared
+from sb3_reinforce.common.casting import observations_as_declared
 from sb3_reinforce.common.observations import Observations, map_observations, named_parts, stack_observations
 from sb3_reinforce.rollouts.episode_order import EpisodeOrder
 from sb3_reinforce.rollouts.rollout import Block, Rollout
@@ -124,12 +124,12 @@ class EpisodeBuffer(BaseBuffer):
             self._open_block()
             step = 0
         if isinstance(obs, dict):
+            obs = self._declared(obs)
             for key, array in self._observations.items():
-                array[step] = self._checked(obs[key], array, key)
+                array[step] = obs[key]
         else:
             array = self._observations
-            # What _checked does, without a call
-            array[step] = obs if obs.dtype is array.dtype and obs.shape == array.shape[1:] else self._checked(obs, array)
+            array[step] = obs if obs.dtype is array.dtype and obs.shape == array.shape[1:] else self._declared(obs)
         self._actions[step] = actions
         self._rewards[step] = rewards
         self._step = step + 1
@@ -137,21 +137,9 @@ class EpisodeBuffer(BaseBuffer):
         # At every step: many times as fast as any()
         return _NO_ENVS if dones.tobytes() == self._no_dones else self._end_episodes(dones, infos)
 
-    def _checked(self, obs: np.ndarray, array: np.ndarray, key: str | None = None) -> np.ndarray:
-        space = self.observation_space if key is None else self.observation_space[key]  # type: ignore[index]
-        return as_declared(
-            obs, space, array.shape[1:], "observation" if key is None else f"observation {key!r}", self.environment
-        )
-
     def _declared(self, obs: Any) -> Any:
-        """One observation in the types of its space."""
-        name, space = "observation where a time limit ended the episode", self.observation_space
-        if isinstance(space, spaces.Dict):
-            return {key: self._declared_part(obs[key], part, f"{name}, {key!r},") for key, part in space.items()}
-        return self._declared_part(obs, space, name)
-
-    def _declared_part(self, obs: Any, space: Any, name: str) -> np.ndarray:
-        return as_declared(np.asarray(obs), space, space.shape, name, self.environment)
+        """Observations of all environments in the types of their spaces."""
+        return observations_as_declared(obs, self.observation_space, self.n_envs, environment=self.environment)
 
     def _end_episodes(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> np.ndarray:
         envs, episodes = self.order.end_episodes(dones)
@@ -220,13 +208,14 @@ class EpisodeBuffer(BaseBuffer):
         if self._rollout is None:
             self._close_block()
             self._join_pieces()
-            observations = [self._declared(obs) for obs in self._cut_off.values()]
+            name, space = "observation where a time limit ended the episode", self.observation_space
+            last = [observations_as_declared(obs, space, None, name, self.environment) for obs in self._cut_off.values()]
             self._rollout = Rollout(
                 self._blocks,
                 self.lengths,
                 self.epsilons,
                 np.array(list(self._cut_off), dtype=np.int64),
-                stack_observations(observations) if observations else None,
+                stack_observations(last) if last else None,
                 th.device(self.device),
             )
         return self._rollout

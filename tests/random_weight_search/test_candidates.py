@@ -71,7 +71,7 @@ def test_what_a_candidate_plays_is_what_the_policy_predicts(
     space = batch_space(observation_space, N_ENVS)
     space.seed(seed)
     observations = space.sample()
-    candidates, actor = candidates_of(net), GreedyActor(net, N_ENVS)
+    candidates, actor = candidates_of(net), GreedyActor(net)
     actions = actor.act(candidates.layers, observations)
     assert all(action_space.contains(action if actions.ndim > 1 else np.int64(action)) for action in actions)
     for env in range(N_ENVS):
@@ -97,7 +97,7 @@ def test_features_are_the_policys_own(observation_space: spaces.Space, policy_kw
     space = batch_space(net.observation_space, 200)
     space.seed(0)
     observations = space.sample()
-    candidates, actor = candidates_of(net), GreedyActor(net, 200)
+    candidates, actor = candidates_of(net), GreedyActor(net)
     seen = set()
     for env in range(N_ENVS):
         candidates.put_into_policy(env)
@@ -111,7 +111,7 @@ def test_a_policy_of_double_precision_is_played_in_it() -> None:
     net = policy_of("LinearPolicy", BOX, spaces.Box(-5, 5, (1,), np.float64)).double()
     observations = batch_space(BOX, N_ENVS).sample()
     candidates = candidates_of(net)
-    actions = GreedyActor(net, N_ENVS).act(candidates.layers, observations)
+    actions = GreedyActor(net).act(candidates.layers, observations)
     for env in range(N_ENVS):
         candidates.put_into_policy(env)
         exact = net.action_net.weight.detach().numpy() @ observations[env].astype(np.float64)

@@ -73,4 +73,3 @@ def test_atari(algo: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatc
     )
     model = zoo.ALGORITHMS[algo].load(train(algo, "BreakoutNoFrameskip-v4", 1))
     assert model.observation_space.shape == (4, 84, 84)
-    assert model.num_timesteps > 0
