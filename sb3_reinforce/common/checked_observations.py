@@ -6,6 +6,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_reinforce.common.casting import as_declared, part_of
+from sb3_reinforce.common.moves import replacement_of
 
 
 class _CheckedObservations:
@@ -20,10 +21,16 @@ class _CheckedObservations:
     def __init__(self, env: DummyVecEnv, environment: str) -> None:
         self.env, self.function, self.environment = env, type(env)._save_obs, environment
         self.dtype, self.shape = env.observation_space.dtype, env.observation_space.shape  # None for Dict spaces
+        buffers: dict[Any, np.ndarray] = env.buf_obs  # under None, if an observation is one array
+        self.buffer = buffers.get(None) if self.function is DummyVecEnv._save_obs else None
         env._save_obs = self  # type: ignore[method-assign]
 
     def __call__(self, env_idx: int, obs: Any) -> None:
-        if type(obs) is not np.ndarray or obs.dtype is not self.dtype or obs.shape != self.shape:  # not as it nearly always is
+        if type(obs) is np.ndarray and obs.dtype is self.dtype and obs.shape == self.shape:
+            if self.buffer is not None:  # as it nearly always is: what the function does, without a call
+                self.buffer[env_idx] = obs
+                return
+        else:
             self._check(obs)
         self.function(self.env, env_idx, obs)
 
@@ -49,5 +56,5 @@ def check_observations(env: DummyVecEnv, environment: str) -> None:
     :param env: The VecEnv.
     :param environment: What an error calls the environment in it.
     """
-    if "_save_obs" not in vars(env):
+    if replacement_of(env, "_save_obs") is None:
         _CheckedObservations(env, environment)

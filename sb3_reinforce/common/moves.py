@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 
 class Moves:
@@ -49,9 +49,9 @@ def replacement_of(owner: Any, name: str) -> Any | None:
 
 def count_moves(env: VecEnv) -> Moves:
     """
-    Count from now on what moves the environments: steps and resets of the VecEnv, and, where the environments inside are in
-    this process, their resets, through whichever wrapper or VecEnv somebody comes. (To count their steps too would cost as
-    much as acting does; whoever evaluates begins with a reset.)
+    Count from now on what moves the environments: steps (but see :func:`keeps_actions`) and resets of the VecEnv, and, where
+    the environments inside are in this process, their resets, through whichever wrapper or VecEnv somebody comes. (To count
+    their steps too would cost as much as acting does; whoever evaluates begins with a reset.)
 
     :param env: Any VecEnv.
     :return: The count: that of whoever began to count before.
@@ -59,11 +59,23 @@ def count_moves(env: VecEnv) -> Moves:
     innermost = env.unwrapped
     inside = getattr(innermost, "envs", None) or getattr(getattr(innermost, "vector_env", None), "envs", None) or []
     counts_itself = isinstance(getattr(innermost, "moves", None), Moves)
-    already = innermost if counts_itself else getattr(innermost, "step_async", None)
+    already = innermost if counts_itself else getattr(innermost, "reset", None)
     moves: Moves = getattr(already, "moves", None) or Moves()
-    uncounted = [] if counts_itself else [(innermost, "step_async"), (innermost, "reset")]
+    uncounted = [] if counts_itself else [(innermost, "reset")]
+    if not counts_itself and not keeps_actions(innermost):
+        uncounted.append((innermost, "step_async"))
     for owner, name in [*uncounted, *((each.unwrapped, "reset") for each in inside)]:
         if not isinstance(getattr(owner, name, None), _Counted):
             with suppress(AttributeError, TypeError):  # no environment of Python's, perhaps
                 _Counted(owner, name, moves)
     return moves
+
+
+def keeps_actions(env: VecEnv) -> bool:
+    """
+    Then its steps need not be counted, which is cheaper.
+
+    :param env: A VecEnv.
+    :return: Whether the actions of its last step, whoever took it, stand in ``env.actions``.
+    """
+    return type(env).step_async is DummyVecEnv.step_async and replacement_of(env, "step_async") is None

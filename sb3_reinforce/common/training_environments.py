@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, observations_as_declared
 from sb3_reinforce.common.checked_observations import check_observations
 from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
-from sb3_reinforce.common.moves import count_moves, replacement_of
+from sb3_reinforce.common.moves import count_moves, keeps_actions, replacement_of
 from sb3_reinforce.common.observations import Observations
 
 
@@ -38,7 +40,10 @@ class TrainingEnvironments:
         self._plays_out = _must_not_be_reset_early(env)
         self._takes_seeds = bool(getattr(env.unwrapped, "takes_seeds", True))
         self._moves = count_moves(env)
-        self._n_moves = self._moves.n_moves
+        innermost: Any = env.unwrapped
+        self._actions_of: Any = innermost if keeps_actions(innermost) else SimpleNamespace()
+        self._actions_of.actions = getattr(self._actions_of, "actions", None)
+        self._note_moves()
         self._last: tuple[Any, np.ndarray] | None = None
         self._dtype, self._shape = env.observation_space.dtype, (env.num_envs, *(env.observation_space.shape or ()))
         self._ranges = DiscreteRanges(env.observation_space)
@@ -74,7 +79,13 @@ class TrainingEnvironments:
 
     def were_moved(self) -> bool:
         """:return: Whether somebody else has stepped or reset them since we did."""
-        return self._moves.n_moves != self._n_moves
+        return self._moves.n_moves != self._n_moves or self._actions_of.actions is not self._actions
+
+    def _note_moves(self) -> None:
+        """Whatever has been moved until now is known of."""
+        # An object that nobody else has, so that whoever takes the same step again has moved them again
+        self._actions = self._actions_of.actions = copy(self._actions_of.actions)
+        self._n_moves = self._moves.n_moves
 
     def step(self, actions: np.ndarray) -> VecEnvStepReturn:
         """
@@ -85,7 +96,7 @@ class TrainingEnvironments:
         :raises RuntimeError: If somebody else has moved them in the middle of a rollout, or a worker process has ended.
         :raises ValueError: If they return something that can't be used.
         """
-        if self._moves.n_moves != self._n_moves:
+        if self._moves.n_moves != self._n_moves or self._actions_of.actions is not self._actions:
             raise RuntimeError(
                 f"Somebody else has stepped or reset the training environment {self.name} in the middle of a rollout, so that "
                 "its episodes are no longer those of the policy. Nothing was learned from this rollout. Evaluate on an "
@@ -93,7 +104,7 @@ class TrainingEnvironments:
             )
         self._n_steps += 1
         try:
-            obs, rewards, dones, infos = self.env.step(actions)
+            obs, rewards, dones, infos = self.env.step(actions.view())  # an object that nobody else has: it is our move
             if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
                 obs = self._declared(obs)
             if self._ranges:
@@ -102,7 +113,7 @@ class TrainingEnvironments:
                 self._check_rewards(rewards)
         except Exception as error:
             raise_explained(error, self.env, self.name, self._n_steps)
-        self._n_moves, self._last = self._moves.n_moves, (obs, dones)
+        self._n_moves, self._actions, self._last = self._moves.n_moves, self._actions_of.actions, (obs, dones)
         return obs, rewards, dones, infos
 
     def _fitting(self, obs: Any) -> Any:
@@ -138,7 +149,8 @@ class TrainingEnvironments:
             self._seed(seed)
             last_obs = self._explained(self.env.reset)()
         last_obs = self._explained(self._fitting)(last_obs)
-        self._n_moves, self._last = self._moves.n_moves, None
+        self._note_moves()
+        self._last = None
         return last_obs, at_start
 
     def _explained(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,7 +206,8 @@ class TrainingEnvironments:
         with _reset_by(self.env, reset), nullcontext() if stays or self._plays_out else _unnoticed(self.env):
             yield at_start if stays and at_start is not None else self._starts_of_a_reset()
         if self._moves.n_moves != n_moves:
-            self._n_moves, self._last = self._moves.n_moves, None
+            self._note_moves()
+            self._last = None
 
 
 @contextmanager
