@@ -57,8 +57,10 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: pathli
     wait_for_checkpoints(tmp_path / "killed", process)
     process.kill()
     process.communicate()
+    if (tmp_path / "killed" / "model.zip").exists():
+        pytest.skip("It had finished before it could be killed")
     assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "model.zip").exists()
+    time.sleep(1.1)  # TensorBoard reads its files in the order of the seconds in their names
     assert main(["train", "--resume", "killed"]) == 0
     assert main(["train", "--algo", algo, *LONG, "--output", "whole"]) == 0
     assert_same_training(tmp_path / "killed", tmp_path / "whole", algo, was_killed=True)
@@ -76,6 +78,7 @@ def test_sigterm_saves_says_so_and_can_be_gone_on_with(tmp_path: pathlib.Path, c
     assert "python -m sb3_reinforce train --resume out" in out
     assert 0 < REINFORCE.load(tmp_path / "out" / "model.zip").num_timesteps < 15_000
     assert "go on with --resume" in error_of(capsys, "train", "--output", _without_model(tmp_path / "out"))
+    time.sleep(1.1)  # as above
     assert main(["train", "--resume", "out"]) == 0
     assert main(["train", *LONG, "--output", "whole"]) == 0
     assert_same_training(tmp_path / "out", tmp_path / "whole", "reinforce")

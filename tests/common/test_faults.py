@@ -82,7 +82,7 @@ def _in_processes(kind: str, fault: Callable[[Faulty], Any]) -> VecEnv:
     ("kind", "fault", "message"),
     [
         ("fork", _killed, "Worker 1 .*SIGKILL.*memory"),  # forked, the others hold its pipe open
-        ("fork", _crashed, "Worker 1 .*SIGSEGV"),
+        ("fork", _crashed, "Worker 1 .*crashed .SIG(SEGV|ABRT)"),  # a library may handle the first by the second
         ("fork", _raised, "Worker 1 .*exit code 1; its environment has raised an error"),
         ("AsyncVectorEnv", _killed, "Worker 1 .*SIGKILL.*memory"),
         ("AsyncVectorEnv", _left, "Worker 1 .*exit code 3"),
