@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, env_of, make_env, require_extra
+from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, check_that_no_module_is_named, env_of, make_env, require_extra
 from sb3_reinforce.common.evaluation import (
     CUT_OFF_ADVICE,
     MAX_EPISODE_STEPS_HELP,
@@ -100,16 +99,12 @@ def _algorithm_of(path: pathlib.Path) -> type[REINFORCE] | type[RandomWeightSear
 
 
 def _environment_of(path: pathlib.Path) -> str:
-    """What train has written beside the model. A module that is named there is not imported: anybody may have written it."""
+    """What train has written beside the model."""
     try:
         env_id = str(json.loads((path.parent / "evaluation.json").read_text())["env"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CliError(f"nothing beside '{path}' says what environment it plays; name it with --env") from error
-    if re.fullmatch(r"[\w./-]+", env_id) is None:
-        raise CliError(
-            f"'evaluation.json' beside '{path}' names the environment {env_id!r}, and no module is imported because a file "
-            f"says so. If you trust it, name it with --env {env_id!r}"
-        )
+    check_that_no_module_is_named(env_id, f"'evaluation.json' beside '{path}'")
     return env_id
 
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import threading
@@ -16,7 +15,7 @@ from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, T
 from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from sb3_reinforce.cli.shared import CliError
+from sb3_reinforce.cli.shared import CliError, check_that_no_module_is_named
 from sb3_reinforce.common.checkpoints import ResumableCheckpointCallback
 from sb3_reinforce.common.saving import write_atomically
 
@@ -71,8 +70,7 @@ def options_of(folder: pathlib.Path, options: argparse.Namespace) -> argparse.Na
     """
     :param folder: Where a training left everything.
     :param options: As parsed, of the command that goes on with it.
-    :return: What it was begun with, read by the same parser. A module that is named there is not imported: anybody may have
-        written it.
+    :return: What it was begun with, read by the same parser.
     :raises CliError: If there is no such training, it has finished, or an option can't be another now.
     """
     try:
@@ -84,11 +82,8 @@ def options_of(folder: pathlib.Path, options: argparse.Namespace) -> argparse.Na
     begun = options.parser.parse_args(arguments)
     if is_finished:
         raise CliError(f"the training in '{folder}' has finished; its model is '{folder / 'model.zip'}'")
-    if re.fullmatch(r"[\w./-]+", begun.env) is None and options.env != begun.env:
-        raise CliError(
-            f"'{folder / _SETTINGS_FILE}' names the environment {begun.env!r}, and no module is imported because a file says "
-            f"so. If you trust it, name it with --env {begun.env!r}"
-        )
+    if options.env != begun.env:
+        check_that_no_module_is_named(begun.env, f"'{folder / _SETTINGS_FILE}'")
     defaults = options.parser.parse_args([])
     for name in (*SETTINGS, "output"):
         given = getattr(options, name)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import pathlib
+import re
 import tempfile
 from typing import Any
 
@@ -43,6 +44,21 @@ def make_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
         return gym.make(env_id) if render_mode is None else gym.make(env_id, render_mode=render_mode)
     except (gym.error.Error, ImportError, ValueError, TypeError) as error:
         raise CliError(f"environment '{env_id}' can't be made: {error}") from error
+
+
+def check_that_no_module_is_named(env_id: str, where: str) -> None:
+    """
+    A module that a file names is not imported: anybody may have written the file.
+
+    :param env_id: What a file says is Gymnasium's id of an environment.
+    :param where: What an error calls the file.
+    :raises CliError: If it is more than an id.
+    """
+    if re.fullmatch(r"[\w./-]+", env_id) is None:
+        raise CliError(
+            f"{where} names the environment {env_id!r}, and no module is imported because a file says so. If you trust it, "
+            f"name it with --env {env_id!r}"
+        )
 
 
 def env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
