@@ -61,7 +61,10 @@ def put_back(env: VecNormalize, statistics: Statistics) -> None:
 
 
 def _moments(env: VecNormalize) -> dict[str, RunningMeanStd]:
-    of_observations = vars(env).get("obs_rms", {})  # not there without norm_obs
+    try:  # neither by the environments inside, nor by a look into __dict__, which would slow down each later step
+        of_observations = object.__getattribute__(env, "obs_rms")
+    except AttributeError:  # without norm_obs
+        of_observations = {}
     if isinstance(of_observations, dict):
         return {"returns": env.ret_rms, **{f"observation {key!r}": moments for key, moments in of_observations.items()}}
     return {"returns": env.ret_rms, "observations": of_observations}
