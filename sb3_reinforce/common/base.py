@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +17,11 @@ from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_reinforce.common.action_masks import MaskFunction, masks_of_observation, of_observations
 from sb3_reinforce.common.callbacks import monitored_episode
 from sb3_reinforce.common.checks import check_policy_name, check_spaces
 from sb3_reinforce.common.logs import forgive_logs
+from sb3_reinforce.common.masking import predict_masked
 from sb3_reinforce.common.patience import Patience
 from sb3_reinforce.common.resume import ResumableAlgorithm
 from sb3_reinforce.common.saving import write_atomically
@@ -43,6 +46,8 @@ class EpisodicAlgorithm(ResumableAlgorithm):
     """
 
     max_episode_steps: int
+    action_masks: bool | MaskFunction | None = None
+    _masked_by_environment = False  # where predict can't know what is allowed
     _environments: TrainingEnvironments | None = None
 
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
@@ -62,21 +67,44 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         state: tuple[np.ndarray, ...] | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
         The policy's action, in the type of the action space: whole numbers where it is one of whole numbers.
+
+        Only allowed actions are chosen where a function of the observation, or a part of it, says what is allowed. Masks that
+        an environment has told while the model learned have to be given, as to sb3-contrib's MaskablePPO, whose
+        ``evaluate_policy`` and ``MaskableEvalCallback`` do it.
 
         :param observation: The input observation.
         :param state: Handed back as it is.
         :param episode_start: Not used.
         :param deterministic: Whether to take the most probable action.
+        :param action_masks: Which choices are allowed: booleans, or 0 and 1. Shape ``(n, mask_size)``, or ``(mask_size,)``.
         :return: The action and the state.
+        :raises ValueError: If these are no such masks, or allow nothing.
         """
-        action, state = super().predict(observation, state, episode_start, deterministic)
+        if action_masks is None:
+            action_masks = masks_of_observation(self.action_masks, observation, self.policy)
+        if action_masks is None:
+            self._warn_of_missing_masks()
+            action, state = super().predict(observation, state, episode_start, deterministic)
+        else:
+            action = predict_masked(self.policy, observation, action_masks, deterministic)
         dtype = self.action_space.dtype
         if action.dtype != dtype and dtype is not None:
             action = (np.rint(action) if dtype.kind in "iu" else action).astype(dtype)
         return action, state
+
+    def _warn_of_missing_masks(self) -> None:
+        if self._masked_by_environment:
+            self._masked_by_environment = False  # once
+            warnings.warn(
+                "The model has learned with masks of invalid actions, which the environment told, and predict gets none. It "
+                "may choose actions that are not allowed. Use sb3_contrib.common.maskable.evaluation.evaluate_policy and "
+                "MaskableEvalCallback in the place of SB3's, or predict(obs, action_masks=...).",
+                stacklevel=3,
+            )
 
     def _excluded_save_params(self) -> list[str]:
         # Without n_steps, which is none of ours, SB3's on-policy algorithms load our files with their own
@@ -109,6 +137,10 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         assert self.env is not None
         if self._environments is None or self._environments.env is not self.env:
             self._environments = TrainingEnvironments(self.env)
+        source = self._environments.mask_by(self.action_masks)
+        self._masked_by_environment = source is not None and of_observations(self.action_masks, self.observation_space) is None
+        if source is not None and self.verbose >= 1:
+            print(f"Masking invalid actions by {source.where}.")
         self._end_rollout()  # if one was broken off
         last_obs: Any = self._last_obs
         is_reset = reset_num_timesteps or last_obs is None

@@ -14,6 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from sb3_reinforce.common.action_masks import ActionMasks, MaskFunction, MaskSource, find_source
 from sb3_reinforce.common.casting import DiscreteRanges, UnfitError, observations_as_declared
 from sb3_reinforce.common.checked_observations import check_observations
 from sb3_reinforce.common.faults import check_open, raise_explained, watch_workers
@@ -49,6 +50,10 @@ class TrainingEnvironments:
         self._ranges = DiscreteRanges(env.observation_space)
         self._rewards_dtype, self._rewards_shape = np.dtype(np.float32), (env.num_envs,)
         self._n_steps = 0
+        self.masks: ActionMasks | None = None
+        """What is allowed; None for everything."""
+        self._masked_by: bool | MaskFunction | None = False
+        self._was_reset = self._notes_masks = False
         _refuse_complex_rewards()
         watch_workers(env)
         if isinstance(env.unwrapped, DummyVecEnv) and not getattr(env.unwrapped, "checks_observations", False):
@@ -76,6 +81,18 @@ class TrainingEnvironments:
                 "give it another one than before.)"
             )
         return None
+
+    def mask_by(self, action_masks: bool | MaskFunction | None) -> MaskSource | None:
+        """
+        :param action_masks: The argument of the algorithms: where masks of invalid actions come from.
+        :return: Who says what is allowed from now on: see :func:`~sb3_reinforce.common.action_masks.find_source`.
+        """
+        if action_masks is not self._masked_by:
+            source = find_source(action_masks, self.env)
+            self.masks = None if source is None else ActionMasks(source, self.env, self.name)
+            self._notes_masks = self.masks is not None and self.masks.must_note
+            self._masked_by = action_masks
+        return None if self.masks is None else self.masks.source
 
     def were_moved(self) -> bool:
         """:return: Whether somebody else has stepped or reset them since we did."""
@@ -111,10 +128,25 @@ class TrainingEnvironments:
                 self._ranges.check(obs, self.name)
             if rewards.dtype is not self._rewards_dtype or rewards.shape != self._rewards_shape:
                 self._check_rewards(rewards)
+            if self._notes_masks:
+                self.masks.note(infos, dones)  # type: ignore[union-attr]
         except Exception as error:
             raise_explained(error, self.env, self.name, self._n_steps)
         self._n_moves, self._actions, self._last = self._moves.n_moves, self._actions_of.actions, (obs, dones)
         return obs, rewards, dones, infos
+
+    def action_masks(self, obs: Observations) -> np.ndarray | None:
+        """
+        :param obs: What the environments show. Shape ``(n_envs, *observation_shape)``, or a dict of such.
+        :return: Booleans, an entry for each choice. Shape ``(n_envs, mask_size)``. None where everything is allowed.
+        :raises ValueError: If a mask is missing or is none, or allows no action.
+        """
+        if self.masks is None:
+            return None
+        try:
+            return self.masks(obs)
+        except Exception as error:
+            raise_explained(error, self.env, self.name, self._n_steps)
 
     def _fitting(self, obs: Any) -> Any:
         """Observations that fit their space, in its types."""
@@ -148,7 +180,11 @@ class TrainingEnvironments:
             at_start = self._starts_of_a_reset()
             self._seed(seed)
             last_obs = self._explained(self.env.reset)()
+            self._was_reset = True
         last_obs = self._explained(self._fitting)(last_obs)
+        if self.masks is not None:
+            self.masks.start(self._was_reset)
+        self._was_reset = False
         self._note_moves()
         self._last = None
         return last_obs, at_start
@@ -202,6 +238,7 @@ class TrainingEnvironments:
         stays = self._plays_out and last_obs is not None and not self.were_moved()
         if not stays:
             self._seed(seed)
+        self._was_reset = self._was_reset or not stays
         reset = (lambda: last_obs) if stays else self._explained(self.env.reset)
         with _reset_by(self.env, reset), nullcontext() if stays or self._plays_out else _unnoticed(self.env):
             yield at_start if stays and at_start is not None else self._starts_of_a_reset()

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch as th
 from gymnasium import spaces
 
+from sb3_reinforce.common.masking import mask_outputs
 from sb3_reinforce.gradient.fisher import bernoulli_fisher, gaussian_fisher, softmax_fisher
 from sb3_reinforce.gradient.fisher_blocks import FisherBlock, places_of_outputs
 from sb3_reinforce.gradient.score import (
@@ -153,13 +154,18 @@ class Gaussian:
         ]
 
 
-def distribution_of(space: spaces.Space, outputs: th.Tensor, log_std: th.Tensor | None = None) -> ActionDistribution:
+def distribution_of(
+    space: spaces.Space, outputs: th.Tensor, log_std: th.Tensor | None = None, masks: th.Tensor | None = None
+) -> ActionDistribution:
     """
     :param space: Discrete, MultiDiscrete, MultiBinary or Box.
     :param outputs: Logits; for Box, means. Shape ``(n_outputs, batch)``.
     :param log_std: For Box. Shape ``(action_dim,)``.
+    :param masks: For the others, which choices are allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
     :return: The distributions of its actions.
     """
+    if masks is not None:
+        outputs = mask_outputs(outputs.T, masks, space).T
     if isinstance(space, spaces.Box):
         assert log_std is not None
         return Gaussian(outputs, log_std)

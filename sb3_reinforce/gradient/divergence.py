@@ -89,12 +89,12 @@ def view_of(policy: Any, batch: EpisodeBatch) -> View:
     """
     door = door_of(policy)
     if isinstance(door, ByDistribution):
-        distribution: Any = policy.get_distribution(batch.observations)
+        distribution: Any = door.distribution(batch.observations, batch.action_masks)
         inner = distribution.distribution
         parts = inner if isinstance(inner, list) else [inner]
         if is_known(distribution) and all(type(part) in (Categorical, Normal, Bernoulli) for part in parts):
             return Distributions(list(parts))
-    log_prob, _ = door.evaluate(batch.observations, batch.actions)
+    log_prob, _ = door.evaluate(batch.observations, batch.actions, batch.action_masks)
     mixture = mixture_of(policy, batch)
     constant = log_prob.detach()
     weights = th.ones_like(constant) if mixture is None else th.exp(constant - mixture.log_prob(constant))

@@ -78,7 +78,7 @@ class ClosedFormFisher:
         """See :class:`FisherMatrix`."""
         sums: list[FisherBlock] = []
         for batch in rollout.batches(np.zeros(rollout.n_timesteps)):
-            blocks = self.policy.fisher_blocks(batch.observations)
+            blocks = self.policy.fisher_blocks(batch.observations, batch.action_masks)
             sums = [a.plus(b) for a, b in zip(sums, blocks, strict=True)] if sums else blocks
         return solve([block.times(1 / rollout.n_timesteps) for block in sums], gradient, damping)
 

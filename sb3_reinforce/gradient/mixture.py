@@ -10,6 +10,7 @@ from typing import Any
 
 import torch as th
 
+from sb3_reinforce.common.masking import log_uniform_of_allowed
 from sb3_reinforce.rollouts.epsilon import log_uniform_density
 from sb3_reinforce.rollouts.rollout import EpisodeBatch
 
@@ -69,4 +70,7 @@ def mixture_of(policy: Any, batch: EpisodeBatch) -> Mixture | None:
     """
     if batch.epsilon is None:
         return None
-    return Mixture(batch.epsilon, log_uniform_density(policy.action_space, batch.actions))
+    space = policy.action_space
+    if batch.action_masks is not None:
+        return Mixture(batch.epsilon, log_uniform_of_allowed(batch.action_masks, space))
+    return Mixture(batch.epsilon, log_uniform_density(space, batch.actions))

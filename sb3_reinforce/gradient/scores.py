@@ -54,6 +54,12 @@ class Scores(Protocol):
         """
         ...
 
+    def check_masks(self) -> None:
+        """
+        :raises ValueError: If the policy can't be kept to what is allowed.
+        """
+        ...
+
     def fisher(self) -> FisherMatrix:
         """
         :return: The Fisher matrix of the policy, in the form in which it can be solved with.
@@ -84,17 +90,22 @@ class ClosedFormScores:
     def accumulate(self, batch: EpisodeBatch, entropy_weight: float) -> tuple[float, float]:
         """See :class:`Scores`."""
         mixture = mixture_of(self.policy, batch)
-        return self.policy.accumulate_gradient(batch.observations, batch.actions, batch.weights, mixture, entropy_weight)
+        return self.policy.accumulate_gradient(
+            batch.observations, batch.actions, batch.weights, mixture, entropy_weight, batch.action_masks
+        )
 
     @th.no_grad()
     def of_episodes(self, batch: EpisodeBatch, weights: th.Tensor) -> th.Tensor:
         """See :class:`Scores`."""
-        scores = self.policy.score(batch.observations, batch.actions)
+        scores = self.policy.score(batch.observations, batch.actions, batch.action_masks)
         mixture = mixture_of(self.policy, batch)
         if mixture is not None:
-            log_prob = self.policy.get_distribution(batch.observations).log_prob(batch.actions)
+            log_prob, _ = door_of(self.policy).evaluate(batch.observations, batch.actions, batch.action_masks)
             scores = scores * mixture.factor(log_prob).unsqueeze(1)
         return (weights.unsqueeze(1) * _membership(batch)).double() @ scores.double()
+
+    def check_masks(self) -> None:
+        """See :class:`Scores`. It can."""
 
     def fisher(self) -> FisherMatrix:
         """See :class:`Scores`."""
@@ -125,7 +136,7 @@ class AutogradScores:
 
     def _log_behaviour(self, batch: EpisodeBatch) -> tuple[th.Tensor, th.Tensor]:
         """Log-probabilities of the behaviour, and entropies of the policy."""
-        log_prob, entropy = self.door.evaluate(batch.observations, batch.actions)
+        log_prob, entropy = self.door.evaluate(batch.observations, batch.actions, batch.action_masks)
         mixture = mixture_of(self.policy, batch)
         return (log_prob if mixture is None else mixture.log_prob(log_prob)), entropy
 
@@ -151,6 +162,10 @@ class AutogradScores:
         ]
         flat = [th.cat([gradient.flatten(start_dim=1) for gradient in gradients], dim=1) for gradients in sums]
         return th.cat(flat).double().unflatten(0, (len(weights), -1))
+
+    def check_masks(self) -> None:
+        """See :class:`Scores`."""
+        self.door.check_masks()
 
     def fisher(self) -> FisherMatrix:
         """See :class:`Scores`."""

@@ -19,6 +19,7 @@ class FittablePolicy(ActorCriticPolicy):
         n_epochs: int = 50,
         learning_rate: float = 0.01,
         progress_bar: bool = False,
+        action_masks: Any = None,
     ) -> FitHistory:
         """
         Learn from examples by maximum likelihood, for a warm start, or to see that the policy can tell
@@ -30,6 +31,7 @@ class FittablePolicy(ActorCriticPolicy):
         :param n_epochs: How often to go through all examples.
         :param learning_rate: Step size.
         :param progress_bar: Display a progress bar using tqdm.
+        :param action_masks: Which choices are allowed there: booleans, or 0 and 1. Shape ``(n, mask_size)``. None for all.
         :return: ``loss`` and ``accuracy`` after each epoch, a list each. The loss is the cross-entropy (for Box
             actions, minus the mean log-density); the accuracy is the share of examples whose action is the
             policy's most probable one (for Box actions, empty).
@@ -38,7 +40,7 @@ class FittablePolicy(ActorCriticPolicy):
         :raises FloatingPointError: If the loss does not stay finite; the same holds.
         :raises ImportError: If there is to be a progress bar, but no tqdm.
         """
-        return fit_policy(self, observations, actions, n_epochs, learning_rate, progress_bar)
+        return fit_policy(self, observations, actions, n_epochs, learning_rate, progress_bar, action_masks)
 
 
 @known_exactly

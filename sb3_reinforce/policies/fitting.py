@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
 from sb3_reinforce.common.constraints import BOOLEAN, Interval, Table, check_arguments
+from sb3_reinforce.common.masking import as_masks, entries_of, masked
 from sb3_reinforce.common.observations import Observations, named_parts, take_rows
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.policies.action_tensors import action_tensor
@@ -44,19 +45,22 @@ class Examples(NamedTuple):
     """
     :param observations: Shape ``(n, *observation_shape)``, or a dict of such.
     :param actions: Shape ``(n,)`` for Discrete actions, else ``(n, action_dim)``.
+    :param action_masks: Which choices are allowed; None for all. Booleans. Shape ``(n, mask_size)``.
     """
 
     observations: Observations
     actions: th.Tensor
+    action_masks: th.Tensor | None = None
 
-    def batches(self, order: np.ndarray, device: th.device) -> Iterator[tuple[PyTorchObs, th.Tensor]]:
+    def batches(self, order: np.ndarray, device: th.device) -> Iterator[tuple[PyTorchObs, th.Tensor, th.Tensor | None]]:
         """
         :param order: The numbers of the examples. Shape ``(n,)``.
         :param device: Where to put the tensors.
         :return: The examples in that order, a minibatch at a time.
         """
         for rows in np.array_split(order, -(-len(order) // BATCH_SIZE)):
-            yield obs_as_tensor(take_rows(self.observations, rows), device), self.actions[rows].to(device)
+            masks = None if self.action_masks is None else self.action_masks[rows].to(device)
+            yield obs_as_tensor(take_rows(self.observations, rows), device), self.actions[rows].to(device), masks
 
 
 def fit_policy(
@@ -66,6 +70,7 @@ def fit_policy(
     n_epochs: int = 50,
     learning_rate: float = 0.01,
     progress_bar: bool = False,
+    action_masks: Any = None,
 ) -> FitHistory:
     """
     What :meth:`~sb3_reinforce.policies.policies.FittablePolicy.fit` does, for any actor-critic policy; the other
@@ -75,7 +80,7 @@ def fit_policy(
     """
     arguments = {"n_epochs": n_epochs, "learning_rate": learning_rate, "progress_bar": progress_bar}
     check_arguments(_ARGUMENTS, arguments, "fit")
-    examples = check_examples(policy, observations, actions)
+    examples = check_examples(policy, observations, actions, action_masks)
     _evaluate(policy, examples)  # an error that is not the fit's own comes out here
     _check_that_it_can_learn(policy, examples)
     bar = _progress_bar(n_epochs) if progress_bar else None
@@ -119,8 +124,8 @@ def _progress_bar(n_epochs: int) -> Any:
 
 
 def _check_that_it_can_learn(policy: ActorCriticPolicy, examples: Examples) -> None:
-    obs, actions = next(examples.batches(np.arange(1), policy.device))
-    if not policy.get_distribution(obs).log_prob(actions).requires_grad:
+    obs, actions, masks = next(examples.batches(np.arange(1), policy.device))
+    if not masked(policy.get_distribution(obs), masks, policy.action_space).log_prob(actions).requires_grad:
         raise ValueError(
             "There is nothing to fit: none of the parameters that the actions depend on is learned, as all have "
             "requires_grad=False. Set it to True for those that are to be fitted."
@@ -131,8 +136,8 @@ def _train(policy: ActorCriticPolicy, optimizer: th.optim.Optimizer, examples: E
     """One epoch."""
     policy.set_training_mode(True)
     order = th.randperm(len(examples.actions)).numpy()
-    for obs, actions in examples.batches(order, policy.device):
-        loss = -policy.get_distribution(obs).log_prob(actions).mean()
+    for obs, actions, masks in examples.batches(order, policy.device):
+        loss = -masked(policy.get_distribution(obs), masks, policy.action_space).log_prob(actions).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -143,20 +148,21 @@ def _evaluate(policy: ActorCriticPolicy, examples: Examples) -> tuple[float, flo
     """Loss and accuracy."""
     policy.set_training_mode(False)
     n, loss, n_right = len(examples.actions), 0.0, 0
-    for obs, actions in examples.batches(np.arange(n), policy.device):
-        distribution = policy.get_distribution(obs)
+    for obs, actions, masks in examples.batches(np.arange(n), policy.device):
+        distribution = masked(policy.get_distribution(obs), masks, policy.action_space)
         loss -= distribution.log_prob(actions).sum().item()
         n_right += int((distribution.mode() == actions).reshape(len(actions), -1).all(dim=1).sum())
     return loss / n, n_right / n
 
 
-def check_examples(policy: ActorCriticPolicy, observations: Any, actions: Any) -> Examples:
+def check_examples(policy: ActorCriticPolicy, observations: Any, actions: Any, action_masks: Any = None) -> Examples:
     """
     :param policy: To whose spaces they must belong.
     :param observations: Shape ``(n, *observation_shape)``, or a dict of such.
     :param actions: Shape ``(n, *action_shape)``.
+    :param action_masks: Which choices are allowed; None for all. Shape ``(n, mask_size)``.
     :return: The examples.
-    :raises ValueError: If they don't belong there, their numbers differ, or there are none.
+    :raises ValueError: If they don't belong there, their numbers differ, there are none, or an action is not allowed.
     """
     space = policy.observation_space
     checked: Observations
@@ -174,7 +180,17 @@ def check_examples(policy: ActorCriticPolicy, observations: Any, actions: Any) -
     if isinstance(policy.action_space, spaces.Box):
         _check_bounds(labels, policy.action_space)
     parameter = next(policy.parameters())
-    return Examples(checked, action_tensor(labels, policy.action_space, parameter.cpu()))
+    masks = None if action_masks is None else as_masks(action_masks, len(labels), policy.action_space)
+    if masks is not None:
+        _check_allowed(labels, masks, policy.action_space)
+    allowed = None if masks is None else th.as_tensor(masks)
+    return Examples(checked, action_tensor(labels, policy.action_space, parameter.cpu()), allowed)
+
+
+def _check_allowed(actions: np.ndarray, masks: np.ndarray, space: spaces.Space) -> None:
+    is_allowed = np.take_along_axis(masks, entries_of(actions, space), axis=1).all(axis=1)
+    if not is_allowed.all():
+        raise ValueError(f"action_masks must allow the actions, but that of example {is_allowed.argmin()} is not allowed.")
 
 
 def _check_values(name: str, values: Any, space: spaces.Space) -> np.ndarray:

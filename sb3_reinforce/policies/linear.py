@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule, TensorDi
 from torch import nn
 
 from sb3_reinforce.common.known import known_exactly
+from sb3_reinforce.common.masking import masked
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.features.phi import Phi, PhiDistribution, PhiExtractor
@@ -202,34 +203,40 @@ class LinearPolicy(FittablePolicy):
         features = BasePolicy.extract_features(self, obs, self.pi_features_extractor)
         return self.mlp_extractor.forward_actor(features)
 
-    def _distribution(self, head: Head, latent: th.Tensor) -> ActionDistribution:
+    def _distribution(self, head: Head, latent: th.Tensor, masks: th.Tensor | None = None) -> ActionDistribution:
         log_std = self.log_std.to(latent) if isinstance(self.action_space, spaces.Box) else None
-        return distribution_of(self.action_space, head.outputs(latent), log_std)
+        return distribution_of(self.action_space, head.outputs(latent), log_std, masks)
 
-    def score(self, obs: Batch, actions: th.Tensor | np.ndarray) -> th.Tensor:
+    def score(
+        self, obs: Batch, actions: th.Tensor | np.ndarray, action_masks: th.Tensor | np.ndarray | None = None
+    ) -> th.Tensor:
         r"""
         The score (eligibility) vectors :math:`\nabla_\theta \log \pi(a|s)`, a row for each pair of
         observation and action: in closed form where :attr:`has_closed_form`, else by autograd sample by sample.
 
         :param obs: Observations, an array or a tensor. Shape ``(batch, *observation_shape)``.
         :param actions: Shape ``(batch,)`` for Discrete, else ``(batch, *action_shape)``.
+        :param action_masks: Which choices are allowed: see :mod:`sb3_reinforce.common.masking`. None for all. Shape
+            ``(batch, mask_size)``.
         :return: Columns in the order of :meth:`actor_parameters`, each of them flattened.
             Shape ``(batch, n_parameters)``.
         """
         obs = self._tensors(obs)
         actions = action_tensor(actions, self.action_space, self.action_net.weight)
+        masks = None if action_masks is None else th.as_tensor(action_masks, dtype=th.bool, device=self.device)
+        score = self._closed_form_score if self.has_closed_form else self._score_by_autograd
         with unobserved(self):
-            return self._closed_form_score(obs, actions) if self.has_closed_form else self._score_by_autograd(obs, actions)
+            return score(obs, actions, masks)
 
     @th.no_grad()
-    def _closed_form_score(self, obs: PyTorchObs, actions: th.Tensor) -> th.Tensor:
+    def _closed_form_score(self, obs: PyTorchObs, actions: th.Tensor, masks: th.Tensor | None) -> th.Tensor:
         latent, head = self._latent(obs), head_of(self.action_net)
-        score = head.scores(latent, self._distribution(head, latent).terms(actions).score)
+        score = head.scores(latent, self._distribution(head, latent, masks).terms(actions).score)
         is_learned = self._is_learned()
         return score if is_learned.all() else score[:, is_learned]
 
-    def _score_by_autograd(self, obs: PyTorchObs, actions: th.Tensor) -> th.Tensor:
-        log_prob = self.get_distribution(obs).log_prob(actions)
+    def _score_by_autograd(self, obs: PyTorchObs, actions: th.Tensor, masks: th.Tensor | None) -> th.Tensor:
+        log_prob = masked(self.get_distribution(obs), masks, self.action_space).log_prob(actions)
         rows = th.autograd.grad(
             log_prob,
             self.actor_parameters(),
@@ -247,6 +254,7 @@ class LinearPolicy(FittablePolicy):
         weights: th.Tensor,
         mixture: Mixture | None = None,
         entropy_weight: float = 0.0,
+        action_masks: th.Tensor | None = None,
     ) -> tuple[float, float]:
         r"""
         Add the gradient of :math:`-\sum_t w_t \log \beta(a_t|s_t) - c \sum_t H(\pi(\cdot|s_t))` to the parameters'
@@ -257,10 +265,11 @@ class LinearPolicy(FittablePolicy):
         :param weights: :math:`w_t`. Shape ``(batch,)``.
         :param mixture: What the actions were explored by; None for nothing.
         :param entropy_weight: :math:`c`, of the entropy bonus.
+        :param action_masks: Which choices were allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
         :return: :math:`-\sum_t w_t \log \beta(a_t|s_t)`, and the sum of the policy's entropies.
         """
         latent, head = self._latent(obs), head_of(self.action_net)
-        distribution = self._distribution(head, latent)
+        distribution = self._distribution(head, latent, action_masks)
         terms = distribution.terms(actions)
         log_behaviour, factors = terms.log_prob, weights.to(terms.log_prob)
         if mixture is not None:
@@ -275,28 +284,30 @@ class LinearPolicy(FittablePolicy):
         return -float(weights.to(log_behaviour) @ log_behaviour), float(terms.entropy.sum())
 
     @th.no_grad()
-    def fisher(self, obs: PyTorchObs) -> th.Tensor:
+    def fisher(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> th.Tensor:
         r"""
         The Fisher information :math:`\sum_s \mathbb{E}_{a \sim \pi}[\nabla \log \pi(a|s) \nabla \log \pi(a|s)^\top]`
         in closed form. Needs :attr:`has_closed_form`.
 
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
+        :param action_masks: Which choices are allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
         :return: Float64, in the order of :meth:`score`. Shape ``(n_parameters, n_parameters)``.
         """
-        return dense(self.fisher_blocks(obs))
+        return dense(self.fisher_blocks(obs, action_masks))
 
     @th.no_grad()
-    def fisher_blocks(self, obs: PyTorchObs) -> list[FisherBlock]:
+    def fisher_blocks(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> list[FisherBlock]:
         """
         :meth:`fisher` in the form in which a natural step solves with it, without the zeros. Needs :attr:`has_closed_form`.
 
         :param obs: Observations. Shape ``(batch, *observation_shape)``.
+        :param action_masks: Which choices are allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
         :return: A block for each part of a MultiDiscrete action, each bit of a MultiBinary one, and all means of a Box one.
         """
         with unobserved(self):
             latent = self._latent(obs).double()
         head = head_of(self.action_net)
-        blocks = head.fisher(latent, self._distribution(head, latent))
+        blocks = head.fisher(latent, self._distribution(head, latent, action_masks))
         return [block.restricted(self._is_learned()) for block in blocks]
 
     def fisher_unknowns(self) -> list[int]:
@@ -308,11 +319,12 @@ class LinearPolicy(FittablePolicy):
         return [int(is_learned[places[0]].sum()) for places in head.places(self._distribution(head, latent))]
 
     @th.no_grad()
-    def action_probabilities(self, obs: Batch) -> th.Tensor:
+    def action_probabilities(self, obs: Batch, action_masks: th.Tensor | np.ndarray | None = None) -> th.Tensor:
         r"""
         For discrete actions.
 
         :param obs: Observations, an array or a tensor. Shape ``(batch, *observation_shape)``.
+        :param action_masks: Which choices are allowed; None for all. Shape ``(batch, mask_size)``.
         :return: :math:`\pi(\cdot|s)`. Shape ``(batch, n_actions)``. For MultiDiscrete actions, the probabilities of
             the first part's choices, then of the second's and so on, ``(batch, sum(nvec))``; for MultiBinary
             ones, the probabilities of a 1, ``(batch, n_bits)``.
@@ -322,8 +334,9 @@ class LinearPolicy(FittablePolicy):
             raise ValueError(
                 f"Only discrete actions have probabilities, but these are {self.action_space}: see get_distribution."
             )
+        masks = None if action_masks is None else th.as_tensor(action_masks, dtype=th.bool, device=self.device)
         with unobserved(self):
-            distribution: Any = self.get_distribution(self._tensors(obs)).distribution
+            distribution: Any = masked(self.get_distribution(self._tensors(obs)), masks, self.action_space).distribution
         parts = distribution if isinstance(distribution, list) else [distribution]
         return th.cat([part.probs for part in parts], dim=1)
 

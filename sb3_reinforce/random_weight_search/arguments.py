@@ -7,10 +7,11 @@ import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
+from sb3_reinforce.common.action_masks import MaskFunction, find_source
 from sb3_reinforce.common.arguments import ALGORITHM, check_that_there_is_an_environment, make_policy
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
-from sb3_reinforce.common.constraints import NONE, Interval, Table, Test, check_arguments, checked
+from sb3_reinforce.common.constraints import BOOLEAN, CALLABLE, NONE, Interval, Table, Test, check_arguments, checked
 from sb3_reinforce.policies import DENSE_POLICIES
 from sb3_reinforce.random_weight_search.candidates import InFlight, is_in_flight
 from sb3_reinforce.random_weight_search.layers import check_policy
@@ -21,6 +22,7 @@ CONSTRAINTS: Table = {
     "reward_threshold": [Interval(finite=False), NONE],
     "n_confirmation_episodes": [Interval(1, integer=True)],
     "max_episode_steps": [Interval(1, finite=False)],
+    "action_masks": [BOOLEAN, NONE, CALLABLE],
     "_in_flight": [Test("what is known of candidates", is_in_flight), NONE],
 }
 
@@ -43,6 +45,7 @@ class SearchArguments(EpisodicAlgorithm):
         weight_scale: float = 1.0,
         reward_threshold: float | None = None,
         n_confirmation_episodes: int = 100,
+        action_masks: bool | MaskFunction | None = None,
         max_episode_steps: int = 100_000,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -73,6 +76,7 @@ class SearchArguments(EpisodicAlgorithm):
         self.weight_scale = weight_scale
         self.reward_threshold = reward_threshold
         self.n_confirmation_episodes = n_confirmation_episodes
+        self.action_masks = action_masks
         self.max_episode_steps = max_episode_steps
         self._in_flight: InFlight | None = None
         self._forget()
@@ -97,6 +101,8 @@ class SearchArguments(EpisodicAlgorithm):
         check_policy(self.policy)
 
     def _check_arguments(self) -> None:
+        if self.env is not None:
+            find_source(self.action_masks, self.env)
         check_arguments(CONSTRAINTS, vars(self), "RandomWeightSearch")
         check_spaces(self.observation_space, self.action_space)
         check_features(self.policy_class, self.policy_kwargs, self.observation_space)

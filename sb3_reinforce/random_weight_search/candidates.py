@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from sb3_reinforce.common.masking import mask_logits
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.random_weight_search.episodes import EndedEpisodes
 from sb3_reinforce.random_weight_search.layers import searched_layers
@@ -166,13 +167,14 @@ class GreedyActor:
     """
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
-        self._features = feature_function(policy)
+        self._features, self._space = feature_function(policy), policy.action_space
         self._choose = for_environment(policy) or greedy_choice(policy.action_space)
 
-    def act(self, layers: list[DenseLayer], observations: Observations) -> np.ndarray:
+    def act(self, layers: list[DenseLayer], observations: Observations, masks: np.ndarray | None = None) -> np.ndarray:
         """
         :param layers: Of one candidate for all environments, or of one for each.
         :param observations: In the types of their spaces. Shape ``(n_envs, *observation_shape)``, or a dict of such.
+        :param masks: Which choices are allowed; None for all. Booleans. Shape ``(n_envs, mask_size)``.
         :return: Actions as the environments take them. Shape ``(n_envs, *action_shape)``.
         :raises ValueError: If an observation is not finite.
         """
@@ -185,4 +187,4 @@ class GreedyActor:
                 "An observation is not finite, or so large that its product with the weights is not. Mend the environment "
                 "(stable_baselines3.common.vec_env.VecCheckNan finds the step), or scale its observations (VecNormalize)."
             )
-        return self._choose(outputs)
+        return self._choose(outputs if masks is None else mask_logits(outputs, masks, self._space))

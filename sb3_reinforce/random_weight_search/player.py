@@ -62,7 +62,8 @@ class EpisodePlayer(EpisodicAlgorithm):
         assert environments is not None
         is_heard, nowhere = has_listeners(callback), np.zeros(env.num_envs, dtype=bool)
         while not self._is_over(play):
-            actions = play.actor.act(layers, self._last_obs)  # type: ignore[arg-type]
+            action_masks = environments.action_masks(self._last_obs)  # type: ignore[arg-type]
+            actions = play.actor.act(layers, self._last_obs, action_masks)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(actions)
             self.num_timesteps += env.num_envs
             # If anything fails from here on, no environment counts as standing at the start of an episode

@@ -80,6 +80,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
     :param reward_threshold: Mean return to reach. Default: the environment's own; if it has none,
         the search goes on for all of ``total_timesteps``.
     :param n_confirmation_episodes: Fresh episodes over which a candidate has to hold the threshold.
+    :param action_masks: Which actions are allowed: as for :class:`~sb3_reinforce.REINFORCE`.
     :param max_episode_steps: An episode longer than this is taken for one that never ends.
     :param stats_window_size: Over how many episodes ``rollout/ep_rew_mean`` and ``rollout/ep_len_mean`` are averaged.
     :param tensorboard_log: The log location for TensorBoard (if None, no logging).
@@ -104,6 +105,7 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         state: tuple[np.ndarray, ...] | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
         The best candidate's action, always the greedy one: that is how it was judged.
@@ -112,9 +114,10 @@ class RandomWeightSearch(SearchArguments, EpisodePlayer):
         :param state: Handed back as it is.
         :param episode_start: Not used.
         :param deterministic: Not used.
+        :param action_masks: Which choices are allowed: booleans, or 0 and 1. Shape ``(n, mask_size)``, or ``(mask_size,)``.
         :return: The action and the state.
         """
-        return super().predict(observation, state, episode_start, deterministic=True)
+        return super().predict(observation, state, episode_start, deterministic=True, action_masks=action_masks)
 
     @removes_outputs_on_error
     @checked(LEARN, "RandomWeightSearch.learn")

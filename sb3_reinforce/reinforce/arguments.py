@@ -8,6 +8,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
+from sb3_reinforce.common.action_masks import MaskFunction, find_source
 from sb3_reinforce.common.arguments import ALGORITHM, LEARN, check_that_there_is_an_environment, make_policy
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.checks import check_features, check_spaces
@@ -48,6 +49,7 @@ CONSTRAINTS: Table = {
     "line_search": [BOOLEAN],
     "bootstrap_truncated": [BOOLEAN],
     "discount_weighting": [BOOLEAN],
+    "action_masks": [BOOLEAN, NONE, CALLABLE],
     "log_gradient_snr": [BOOLEAN],
     "max_episode_steps": [Interval(1, finite=False)],
 }
@@ -103,6 +105,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         line_search: bool = True,
         bootstrap_truncated: bool = False,
         discount_weighting: bool = False,
+        action_masks: bool | MaskFunction | None = None,
         log_gradient_snr: bool = False,
         max_episode_steps: int = 100_000,
         stats_window_size: int = 100,
@@ -150,6 +153,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.line_search = line_search
         self.bootstrap_truncated = bootstrap_truncated
         self.discount_weighting = discount_weighting
+        self.action_masks = action_masks
         self.log_gradient_snr = log_gradient_snr
         self.max_episode_steps = max_episode_steps
         self._linear_baseline = LinearBaseline()
@@ -216,6 +220,8 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
             check_unknowns("baseline='linear'", "regressors", n_regressors, "baseline='time' or 'value'")
         scores = scores_of(self.policy)
         scores.check()
+        if self.env is not None and find_source(self.action_masks, self.env) is not None:
+            scores.check_masks()
         self._step_by(scores).check()
 
     def _step_by(self, scores: Scores) -> Step:

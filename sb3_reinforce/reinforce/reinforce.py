@@ -74,6 +74,9 @@ class REINFORCE(ReinforceArguments):
         the return ends there. Biased as far as the value net is wrong. Give a ``gamma`` below 1 with it.
     :param discount_weighting: Whether to weigh the action at time t by :math:`\gamma^t` too: the gradient of the discounted
         return (Sutton and Barto, 2018, section 13.3).
+    :param action_masks: Which actions are allowed. None: what the environment's method ``action_masks()`` says, if it has
+        one. True: also ``info["action_mask"]``, or the part "action_mask" of a Dict observation. False: all. Or a function
+        from observations to masks, see :data:`~sb3_reinforce.common.action_masks.MaskFunction`.
     :param log_gradient_snr: Whether to log ``train/gradient_snr``, the signal-to-noise ratio of the gradient.
     :param max_episode_steps: An episode longer than this is taken for one that never ends.
     :param stats_window_size: Over how many episodes ``rollout/ep_rew_mean`` and its like are averaged.
@@ -162,13 +165,14 @@ class REINFORCE(ReinforceArguments):
         assert environments is not None
         rollout_buffer.environment = environments.name
         rollout_buffer.reset(epsilons, at_start, environments.reset_takes_a_step, self.bootstrap_truncated)
-        behaviour = Behaviour(self.policy, rollout_buffer, self._rng)
+        behaviour = Behaviour(self.policy, rollout_buffer, self._rng, has_masks=environments.masks is not None)
         order, patience, is_heard = rollout_buffer.order, self._patience(), has_listeners(callback)
         # Of more episodes than the statistics remember, nobody but a listener sees the first ones
         n_unseen = 0 if is_heard else order.n_episodes - self._stats_window_size
         n_steps, go_on = 0, True
         while go_on and not order.complete:
-            actions, clipped_actions = behaviour.act(self._last_obs)  # type: ignore[arg-type]
+            action_masks = environments.action_masks(self._last_obs)  # type: ignore[arg-type]
+            actions, clipped_actions = behaviour.act(self._last_obs, action_masks)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(clipped_actions)
             self.num_timesteps += env.num_envs
             if is_heard:
@@ -176,7 +180,7 @@ class REINFORCE(ReinforceArguments):
                 callback.update_locals(locals())
                 go_on = callback.on_step()
             n_steps += 1
-            ended = rollout_buffer.add(self._last_obs, actions, rewards, dones, infos)  # type: ignore[arg-type]
+            ended = rollout_buffer.add(self._last_obs, actions, rewards, dones, infos, action_masks)  # type: ignore[arg-type]
             if len(ended) and order.n_ended > n_unseen:
                 self._record_episodes(infos, ended)
             if n_steps >= patience.next_check:

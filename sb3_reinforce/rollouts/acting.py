@@ -20,6 +20,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from torch import nn
 
 from sb3_reinforce.common.known import all_is_known
+from sb3_reinforce.common.masking import mask_logits
 from sb3_reinforce.common.observations import Observations, named_parts
 from sb3_reinforce.features.fixed_features import FixedFeatures
 from sb3_reinforce.features.phi import PhiExtractor, PhiNet, read_only
@@ -29,8 +30,11 @@ from sb3_reinforce.rollouts.known_network import KnownNetwork, known_network
 _LARGEST_TABLE = 256
 """Of a Discrete observation's one-hot vectors: to look up rows of a table is several times as fast as to write them."""
 
-Actor = Callable[[Observations], np.ndarray]
-"""From observations to actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``."""
+Actor = Callable[..., np.ndarray]
+"""
+From observations to actions of shape ``(n_envs,)`` for Discrete, else ``(n_envs, action_dim)``. One that keeps to masks takes
+them after the observations: booleans of shape ``(n_envs, mask_size)``.
+"""
 
 
 def _relu(x: np.ndarray) -> np.ndarray:
@@ -207,7 +211,7 @@ def greedy_choice(action_space: spaces.Space) -> Callable[[np.ndarray], np.ndarr
     return lambda logits: logits.argmax(axis=1)
 
 
-def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator) -> Actor | None:
+def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator, has_masks: bool = False) -> Actor | None:
     """
     A function that draws actions from the policy without torch. It holds views or copies of the
     parameters as they are now, so make a new one for each rollout.
@@ -215,6 +219,7 @@ def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator) -> Actor | N
     :param policy: Any actor-critic policy.
     :param n_envs: For how many environments it will act at a time.
     :param rng: Source of randomness.
+    :param has_masks: Whether it is to keep to masks.
     :return: None if the policy needs torch to act: see :func:`dense_layers`.
     """
     layers = dense_layers(policy)
@@ -230,6 +235,10 @@ def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator) -> Actor | N
     if isinstance(space, spaces.Discrete) and weight.shape[1:] == (2,):
         weight, bias = weight[:, 1] - weight[:, 0], bias[1] - bias[0]
         thresholds = in_bulk(lambda shape: logistic(rng, shape) - bias, (n_envs,))
+        if has_masks:  # 1 is drawn where it is allowed, and wanted or the only one
+            return lambda obs, masks: (masks[:, 1] & ((latent(obs).dot(weight) > next(thresholds)) | ~masks[:, 0])).astype(
+                np.int64
+            )
         if latent is _as_they_are:  # a call less
             return lambda obs: (obs.dot(weight) > next(thresholds)).astype(np.int64)  # type: ignore[union-attr]
         return lambda obs: (latent(obs).dot(weight) > next(thresholds)).astype(np.int64)
@@ -241,6 +250,8 @@ def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator) -> Actor | N
     n_outputs = int(space.n) if isinstance(space, spaces.Discrete) else len(bias)
     noise = in_bulk(lambda shape: bias + draw(rng, shape), (n_envs, n_outputs))
     choose = greedy_choice(space)
+    if has_masks:
+        return lambda obs, masks: choose(mask_logits(latent(obs).dot(weight) + next(noise), masks, space))
     return lambda obs: choose(latent(obs).dot(weight) + next(noise))
 
 
@@ -258,10 +269,11 @@ def torch_actor(door: Door, device: th.device, action_space: spaces.Space) -> Ac
     :return: It raises ValueError on observations that are not finite.
     """
 
-    def act(obs: Observations) -> np.ndarray:
+    def act(obs: Observations, masks: np.ndarray | None = None) -> np.ndarray:
         check_finite(obs)
+        allowed = None if masks is None else th.as_tensor(masks, device=device)
         with th.no_grad():
-            actions = door.sample(obs_as_tensor(obs, device)).cpu().numpy()
+            actions = door.sample(obs_as_tensor(obs, device), allowed).cpu().numpy()
         return actions if isinstance(action_space, spaces.Discrete) else actions.reshape(len(actions), -1)
 
     return act

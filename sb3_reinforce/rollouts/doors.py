@@ -4,7 +4,8 @@ The doors of a policy: how any actor-critic policy draws actions, and says how p
 What a policy draws from is what is learned from, so both go through the same door.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_reinforce.common.known import overrides
+from sb3_reinforce.common.masking import can_be_masked, cannot_be_masked, masked
 
 _DOORS = ("forward", "evaluate_actions")
 
@@ -35,19 +37,29 @@ def _nan_explained() -> Iterator[None]:
 class Door(Protocol):
     """One way to ask a policy."""
 
-    def sample(self, obs: PyTorchObs) -> th.Tensor:
+    def sample(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> th.Tensor:
         """
         :param obs: Observations. Shape ``(batch, *observation_shape)``, or a dict of such.
+        :param action_masks: Which choices are allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
         :return: Actions that the policy draws. Shape ``(batch, *action_shape)``.
         """
         ...
 
-    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def evaluate(
+        self, obs: PyTorchObs, actions: th.Tensor, action_masks: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor]:
         """
         :param obs: Observations. Shape ``(batch, *observation_shape)``, or a dict of such.
         :param actions: Shape ``(batch,)`` for Discrete, else ``(batch, action_dim)``.
+        :param action_masks: Which choices were allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
         :return: Log-probabilities (for Box actions, log-densities) and entropies, with their graphs. Shapes ``(batch,)``.
             A distribution that knows no entropy gives minus the log-probability, which has it as its mean.
+        """
+        ...
+
+    def check_masks(self) -> None:
+        """
+        :raises ValueError: If the policy can't be kept to what is allowed.
         """
         ...
 
@@ -63,14 +75,30 @@ class ByDistribution:
         self.policy = policy
 
     @_nan_explained()
-    def sample(self, obs: PyTorchObs) -> th.Tensor:
-        """See :class:`Door`."""
-        return self.policy.get_distribution(obs).get_actions()
+    def distribution(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> Any:
+        """
+        :param obs: Observations. Shape ``(batch, *observation_shape)``, or a dict of such.
+        :param action_masks: Which choices are allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
+        :return: SB3's distribution.
+        """
+        return masked(self.policy.get_distribution(obs), action_masks, self.policy.action_space)
 
     @_nan_explained()
-    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def sample(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> th.Tensor:
         """See :class:`Door`."""
-        distribution = self.policy.get_distribution(obs)
+        return self.distribution(obs, action_masks).get_actions()
+
+    def check_masks(self) -> None:
+        """See :class:`Door`."""
+        if not can_be_masked(self.policy.action_dist):
+            raise ValueError(cannot_be_masked(self.policy.action_dist))
+
+    @_nan_explained()
+    def evaluate(
+        self, obs: PyTorchObs, actions: th.Tensor, action_masks: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor]:
+        """See :class:`Door`."""
+        distribution = self.distribution(obs, action_masks)
         log_prob = distribution.log_prob(actions)
         return log_prob, _or_estimate(distribution.entropy(), log_prob)
 
@@ -78,7 +106,8 @@ class ByDistribution:
 class ByForward:
     """
     ``policy(obs)`` and ``policy.evaluate_actions(obs, actions)``, which SB3's A2C and PPO go by while they train: for a policy
-    with these two methods of its own, and for one that is compiled or wrapped.
+    with these two methods of its own, and for one that is compiled or wrapped. Masks are handed on as ``action_masks``, as to
+    the policies of sb3-contrib.
 
     :param policy: Any actor-critic policy.
     """
@@ -87,15 +116,36 @@ class ByForward:
         self.policy = policy
 
     @_nan_explained()
-    def sample(self, obs: PyTorchObs) -> th.Tensor:
+    def sample(self, obs: PyTorchObs, action_masks: th.Tensor | None = None) -> th.Tensor:
         """See :class:`Door`."""
-        return self.policy(obs)[0]
+        return self.policy(obs, **_masks_if_any(action_masks))[0]
 
     @_nan_explained()
-    def evaluate(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def evaluate(
+        self, obs: PyTorchObs, actions: th.Tensor, action_masks: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor]:
         """See :class:`Door`."""
-        _, log_prob, entropy = self.policy.evaluate_actions(obs, actions)
+        _, log_prob, entropy = self.policy.evaluate_actions(obs, actions, **_masks_if_any(action_masks))
         return log_prob, _or_estimate(entropy, log_prob)
+
+    def check_masks(self) -> None:
+        """See :class:`Door`."""
+        inner: Any = getattr(self.policy, "_orig_mod", self.policy)
+        without = [name for name in _DOORS if not _takes_masks(getattr(inner, name))]
+        if without:
+            raise ValueError(
+                f"Actions are masked, but {type(inner).__name__} acts by methods of its own or is compiled or wrapped, and "
+                f"{' and '.join(without)} take no action_masks. Give both methods that argument, as sb3-contrib's policies "
+                "have it, or set action_masks=False."
+            )
+
+
+def _takes_masks(method: Callable[..., Any]) -> bool:
+    return "action_masks" in inspect.signature(method).parameters
+
+
+def _masks_if_any(action_masks: th.Tensor | None) -> dict[str, th.Tensor]:
+    return {} if action_masks is None else {"action_masks": action_masks}
 
 
 def _or_estimate(entropy: th.Tensor | None, log_prob: th.Tensor) -> th.Tensor:

@@ -104,7 +104,13 @@ class EpisodeBuffer(BaseBuffer):
         return self.order.lengths
 
     def add(  # type: ignore[override]
-        self, obs: Observations, actions: np.ndarray, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
+        self,
+        obs: Observations,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+        action_masks: np.ndarray | None = None,
     ) -> np.ndarray:
         """
         Store one step of every environment.
@@ -114,6 +120,8 @@ class EpisodeBuffer(BaseBuffer):
         :param rewards: Shape ``(n_envs,)``.
         :param dones: Which environments have ended an episode. Shape ``(n_envs,)``.
         :param infos: As from ``VecEnv.step``.
+        :param action_masks: Which choices were allowed; None, always or never in a rollout, for all. Shape
+            ``(n_envs, mask_size)``.
         :return: The environments that have ended an episode that counts.
         :raises ValueError: If an observation is of another shape than its space, or of a type that can't be cast to that of
             its space without a loss.
@@ -121,7 +129,7 @@ class EpisodeBuffer(BaseBuffer):
         step = self._step
         if step == self._n_block_steps:
             self._close_block()
-            self._open_block()
+            self._open_block(None if action_masks is None else action_masks.shape[1])
             step = 0
         if isinstance(obs, dict):
             obs = self._declared(obs)
@@ -132,6 +140,8 @@ class EpisodeBuffer(BaseBuffer):
             array[step] = obs if obs.dtype is array.dtype and obs.shape == array.shape[1:] else self._declared(obs)
         self._actions[step] = actions
         self._rewards[step] = rewards
+        if action_masks is not None:
+            self._action_masks[step] = action_masks
         self._step = step + 1
         self.order.n_steps += 1
         # At every step: many times as fast as any()
@@ -150,7 +160,7 @@ class EpisodeBuffer(BaseBuffer):
         self._changes.append((self._step, self.order.episodes))
         return envs
 
-    def _open_block(self) -> None:
+    def _open_block(self, mask_size: int | None) -> None:
         """Room for the next steps: for as many again as there are, whatever other rollouts took."""
         self._n_block_steps = n_steps = min(max(_FIRST_BLOCK_STEPS, self.order.n_steps), self._max_steps)
         shape = (n_steps, self.n_envs)
@@ -158,6 +168,7 @@ class EpisodeBuffer(BaseBuffer):
         self._observations: Any = map_observations(lambda values: values.reshape(*shape, *values.shape[1:]), empty)
         self._actions = np.empty((*shape, *self._action_shape), self._action_dtype)
         self._rewards = np.empty(shape, np.float64)
+        self._action_masks: Any = None if mask_size is None else np.empty((*shape, mask_size), bool)
         self._changes = [(0, self.order.episodes)]
         self._first_step = self.order.n_steps
 
@@ -173,13 +184,14 @@ class EpisodeBuffer(BaseBuffer):
         counts = numbers >= 0
         if self.order.reset_takes_a_step:
             counts &= timesteps >= 0
-        parts: Any = (self._observations, self._actions, self._rewards)
+        parts: Any = [self._observations, self._actions, self._rewards]
+        parts += [] if self._action_masks is None else [self._action_masks]
         parts = [map_observations(lambda array: _flat(array, n_steps), part) for part in parts]
         if not counts.all():
             rows = counts.nonzero()[0]
             parts = [map_observations(lambda array: array.take(rows, axis=0), part) for part in parts]
             numbers, timesteps = numbers.take(rows), timesteps.take(rows)
-        self._pieces.append(Block(parts[0], parts[1], parts[2], numbers, timesteps))
+        self._pieces.append(Block(parts[0], parts[1], parts[2], numbers, timesteps, *parts[3:]))
         if sum(len(piece.rewards) for piece in self._pieces) >= self._max_steps * self.n_envs:
             self._join_pieces()
 
@@ -263,7 +275,9 @@ def _flat(array: np.ndarray, n_steps: int) -> np.ndarray:
 
 
 def _concatenate(parts: tuple[Any, ...]) -> Any:
-    """Arrays, or dicts of arrays, one after the other."""
+    """Arrays, or dicts of arrays, one after the other; None where there are none."""
+    if parts[0] is None:
+        return None
     return map_observations(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -22,6 +22,7 @@ class EpisodeBatch(NamedTuple):
     :param episodes: The number, in start order, of the episode that each timestep
         belongs to. Shape ``(batch,)``.
     :param epsilon: How much each action was explored by; None for not at all. Shape ``(batch,)``.
+    :param action_masks: Which choices were allowed; None for all. Booleans. Shape ``(batch, mask_size)``.
     """
 
     observations: PyTorchObs
@@ -29,6 +30,7 @@ class EpisodeBatch(NamedTuple):
     weights: th.Tensor
     episodes: th.Tensor
     epsilon: th.Tensor | None
+    action_masks: th.Tensor | None = None
 
 
 class Block(NamedTuple):
@@ -40,6 +42,7 @@ class Block(NamedTuple):
     :param rewards: Shape ``(n_rows,)``.
     :param episodes: Number of the episode, in start order. Shape ``(n_rows,)``.
     :param timesteps: Time since the episode's start, from 0. Shape ``(n_rows,)``.
+    :param action_masks: Which choices were allowed; None for all. Shape ``(n_rows, mask_size)``.
     """
 
     observations: Observations | None
@@ -47,6 +50,7 @@ class Block(NamedTuple):
     rewards: np.ndarray
     episodes: np.ndarray
     timesteps: np.ndarray
+    action_masks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class Rollout:
                 self._to_device(weights[rows]),
                 self._to_device(block.episodes),
                 self._to_device(self.epsilons[block.episodes].astype(np.float32)) if explores else None,
+                None if block.action_masks is None else self._to_device(block.action_masks),
             )
 
     def _of_block(self, name: str, block: Block, rows: np.ndarray) -> Any:

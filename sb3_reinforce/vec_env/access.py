@@ -60,6 +60,10 @@ class Access(ABC):
         :raises ValueError: If they are one object, and not all of them are meant.
         """
 
+    def action_masks(self) -> np.ndarray:
+        """:return: What sb3-contrib's method ``action_masks()`` gives in each environment. Shape ``(n_envs, mask_size)``."""
+        return np.stack(self.call("action_masks", (), {}, list(range(self._vector_env.num_envs))))
+
     def is_wrapped(self, wrapper_class: type[gym.Wrapper], envs: list[int]) -> list[bool]:
         """
         :param wrapper_class: A wrapper of single environments.
@@ -165,8 +169,14 @@ class SharedAccess(Access):
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], envs: list[int]) -> list[Any]:
         """See :class:`Access`. It is called once."""
+        if name == "action_masks":
+            return [self.action_masks()[i] for i in envs]
         self._check_that_all_are_meant(envs)
         return [self._attribute(name)(*args, **kwargs)] * len(envs)
+
+    def action_masks(self) -> np.ndarray:
+        """See :class:`Access`. In one call."""
+        return self._attribute("action_masks")()
 
     def _holders_of(self, name: str) -> list[Any]:
         """Those of the vector environment and its wrappers that have an attribute, outermost first."""

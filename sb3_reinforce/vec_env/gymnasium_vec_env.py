@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -229,11 +229,24 @@ class GymnasiumVecEnv(VecEnv):
         :param method_args: Its positional arguments.
         :param indices: Of which environments. Default: of all.
         :param method_kwargs: Its keyword arguments.
-        :return: What each of them returned; what a native vector environment returned, as often.
+        :return: What each of them returned; what a native vector environment returned, as often, but of ``action_masks`` each
+            its own row.
         :raises AttributeError: If they have none of that name.
         :raises ValueError: If a native vector environment is asked to call it for some only.
         """
         return self._access.call(method_name, method_args, method_kwargs, self._numbers(indices))
+
+    @property
+    def action_masks(self) -> Callable[[], np.ndarray]:
+        """
+        Of environments with sb3-contrib's method ``action_masks()``, or of a native vector environment with one for all.
+
+        :return: A function that gives what is allowed now. Shape ``(n_envs, mask_size)``.
+        :raises AttributeError: If they have none.
+        """
+        if not self._access.has_attr("action_masks"):
+            raise AttributeError(f"The environments of {self.vector_env} have no method action_masks().")
+        return self._access.action_masks
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """
