@@ -1,38 +1,26 @@
-"""REINFORCE at home in Stable-Baselines3."""
+"""
+REINFORCE at home in Stable-Baselines3. The public names are in :mod:`sb3_reinforce.public`. They are imported when the first
+of them is asked for: torch takes seconds to import, and the command line has something to say before.
+"""
 
-from sb3_reinforce.common.callbacks import (
-    EpisodeDurationCallback,
-    EpsilonCallback,
-    StopTrainingOnSolved,
-)
-from sb3_reinforce.common.checkpoints import ResumableCheckpointCallback
-from sb3_reinforce.common.live_chart import LiveChartCallback
-from sb3_reinforce.common.wrappers import SuccessRewardWrapper
-from sb3_reinforce.features import FourierBasis, TileCoding
-from sb3_reinforce.policies import LinearGaussianPolicy, LinearPolicy, LinearSoftmaxPolicy
-from sb3_reinforce.random_weight_search import RandomWeightSearch
-from sb3_reinforce.reinforce import REINFORCE
-from sb3_reinforce.rollouts.epsilon import EpsilonSchedule
-from sb3_reinforce.vec_env import GymnasiumVecEnv, PythonVecEnv, make_fast_vec_env
-from sb3_reinforce.version import __version__
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "REINFORCE",
-    "EpisodeDurationCallback",
-    "EpsilonCallback",
-    "EpsilonSchedule",
-    "FourierBasis",
-    "GymnasiumVecEnv",
-    "LinearGaussianPolicy",
-    "LinearPolicy",
-    "LinearSoftmaxPolicy",
-    "LiveChartCallback",
-    "PythonVecEnv",
-    "RandomWeightSearch",
-    "ResumableCheckpointCallback",
-    "StopTrainingOnSolved",
-    "SuccessRewardWrapper",
-    "TileCoding",
-    "__version__",
-    "make_fast_vec_env",
-]
+from sb3_reinforce.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from sb3_reinforce.public import *  # noqa: F403
+    from sb3_reinforce.public import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> Any:
+        import importlib
+
+        # Of the modules' own attributes only __all__ is public; others are looked for before they are there
+        if not name.startswith("_") or name == "__all__":
+            public = importlib.import_module("sb3_reinforce.public")
+            if name in (*public.__all__, "__all__"):
+                return getattr(public, name)
+        raise AttributeError(f"module 'sb3_reinforce' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -1,39 +1,40 @@
 """A chart that grows while an SB3 algorithm trains."""
 
-import io
 import pathlib
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
-from sb3_reinforce.common.callbacks import ARGUMENTS, EpisodeDurationCallback
+from sb3_reinforce.common.callbacks import ARGUMENTS, EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.constraints import NONE, PATH, Interval, checked
+from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.log_keys import DRAWN, LENGTH, RETURN, TIMESTEPS, running
 from sb3_reinforce.common.logs import say_that_it_is_not_written
 from sb3_reinforce.common.saving import write_atomically
 
 MAX_POINTS = 2_000
 """More than a picture has columns of pixels."""
-TIMESTEPS, LENGTH, RUNNING_LENGTH = "time/total_timesteps", "rollout/episode_length", "rollout/episode_length_running"
-DRAWN = ("train/policy_loss", "rollout/best_mean_reward", "rollout/epsilon")
-RUNNING_MEAN = 20
+WORK_FOR_A_DRAWING = 40
+"""Training goes on for so many times as long as the last drawing took, before the next."""
 
 
 class LiveChartCallback(EpisodeDurationCallback):
     """
-    Draws each episode's duration, the loss and epsilon while an SB3 algorithm trains: in a Jupyter notebook below the cell, or
-    into a PNG file. It logs what :class:`EpisodeDurationCallback` logs, and takes its place. Needs matplotlib and pandas
-    (the extra ``extra``)::
+    Draws each episode's return while an SB3 algorithm trains, with the environment's threshold, the loss, and durations and
+    epsilon where they say more: in a Jupyter notebook below the cell, or into a PNG file. It logs what
+    :class:`EpisodeDurationCallback` logs, and takes its place. Needs matplotlib and pandas (the extra ``extra``)::
 
         REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").learn(callback=LiveChartCallback())
 
     :param path: The PNG file to keep up to date; None to draw in the notebook.
-    :param seconds: At least so many seconds lie between two drawings, and twenty times as long as one takes, so that
+    :param seconds: At least so many seconds lie between two drawings, and forty times as long as one takes, so that
         training is hardly slowed.
-    :param window_size: Over how many of the last episodes the running means go.
+    :param window_size: Over how many of the last episodes the running means go, those that are drawn and those that are
+        logged. The default is less than EpisodeDurationCallback's: a picture shows what has just changed.
     :param verbose: Verbosity level: 0 for no output, 1 for a line at each new best return.
     :raises ImportError: If matplotlib or pandas is missing.
     :raises ValueError: When training starts, if there is no path and no notebook, or the environment has no Monitor.
@@ -41,16 +42,16 @@ class LiveChartCallback(EpisodeDurationCallback):
 
     @checked({**ARGUMENTS, "path": [PATH, NONE], "seconds": [Interval(0)]}, "LiveChartCallback")
     def __init__(
-        self, path: str | pathlib.Path | None = None, seconds: float = 1.0, window_size: int = 100, verbose: int = 0
+        self, path: str | pathlib.Path | None = None, seconds: float = 1.0, window_size: int = 20, verbose: int = 0
     ) -> None:
         super().__init__(window_size, verbose)
-        from sb3_reinforce.common.plots import plot_learning_curve  # early, should something be missing
-
-        self._plot = plot_learning_curve
+        with needs("extra", "LiveChartCallback"):  # early, should something be missing
+            from sb3_reinforce.common.plots import plot_training, png_of
+        self._plot, self._png_of = plot_training, png_of
         self.path = None if path is None else pathlib.Path(path)
         self.seconds = seconds
+        self.window_size = window_size
         self._episodes = _Points()
-        self._last_lengths: deque[int] = deque(maxlen=RUNNING_MEAN)
         self._log = _LogInMemory()
         self._has_failed = False
 
@@ -58,6 +59,7 @@ class LiveChartCallback(EpisodeDurationCallback):
         super()._on_training_start()
         self._show = _show_below_the_cell() if self.path is None else self._save
         self._next_drawing = 0.0
+        self._threshold = environment_reward_threshold(self.training_env)
         self._stop_listening()  # should an error have ended the last training
         self.logger.output_formats.append(self._log)
 
@@ -67,9 +69,10 @@ class LiveChartCallback(EpisodeDurationCallback):
 
     def _on_episode_end(self, episode_return: float, length: int) -> None:
         super()._on_episode_end(episode_return, length)
-        self._last_lengths.append(length)
-        running = sum(self._last_lengths) / len(self._last_lengths)
-        self._episodes.add({TIMESTEPS: self.num_timesteps, LENGTH: length, RUNNING_LENGTH: running})
+        if self._episodes.takes_next():
+            row = {TIMESTEPS: self.num_timesteps, RETURN: episode_return, LENGTH: length}
+            means = {running(RETURN): float(np.mean(self.returns)), running(LENGTH): float(np.mean(self.lengths))}
+            self._episodes.rows.append({**row, **means})
 
     def _on_rollout_start(self) -> None:
         if time.monotonic() >= self._next_drawing:
@@ -83,16 +86,16 @@ class LiveChartCallback(EpisodeDurationCallback):
         if self.n_episodes == 0:
             return
         start = time.monotonic()
-        png = io.BytesIO()
-        self._plot(self._episodes.rows + self._log.points.rows, title=type(self.model).__name__).savefig(png, format="png")
+        rows = self._episodes.rows + self._log.points.rows
+        figure = self._plot(rows, type(self.model).__name__, self.window_size, self._threshold, dpi=100)
         try:
-            self._show(png.getvalue())
+            self._show(self._png_of(figure))
         except OSError as error:
             if not self._has_failed:
                 self._has_failed = True
                 say_that_it_is_not_written(type(self).__name__, error)
         end = time.monotonic()
-        self._next_drawing = end + max(self.seconds, 20 * (end - start))
+        self._next_drawing = end + max(self.seconds, WORK_FOR_A_DRAWING * (end - start))
 
     def _save(self, png: bytes) -> None:
         assert self.path is not None
@@ -106,13 +109,13 @@ class _Points:
         self.rows: list[dict[str, float]] = []
         self._n_seen, self._every = 0, 1
 
-    def add(self, row: dict[str, float]) -> None:
-        if self._n_seen % self._every == 0:
-            self.rows.append(row)
+    def takes_next(self) -> bool:
+        """Whether the next row, which is there now, is one to append."""
         self._n_seen += 1
         if len(self.rows) > MAX_POINTS:
             del self.rows[1::2]
             self._every *= 2
+        return (self._n_seen - 1) % self._every == 0
 
 
 class _LogInMemory(KVWriter):
@@ -126,8 +129,8 @@ class _LogInMemory(KVWriter):
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         row = filter_excluded_keys(key_values, key_excluded, "csv")
         drawn = {key: float(row[key]) for key in DRAWN if key in row}
-        if drawn and TIMESTEPS in row:
-            self.points.add({TIMESTEPS: row[TIMESTEPS], **drawn})
+        if drawn and TIMESTEPS in row and self.points.takes_next():
+            self.points.rows.append({TIMESTEPS: row[TIMESTEPS], **drawn})
 
     def close(self) -> None:
         pass

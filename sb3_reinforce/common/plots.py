@@ -1,95 +1,221 @@
-"""Figures of a training run."""
+"""The picture of one training: its returns, and what says more than they do."""
 
+import io
+import json
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from sb3_reinforce.common.log_keys import (
+    BEST_CANDIDATE,
+    EPSILONS,
+    EVALUATION_RETURN,
+    LENGTH,
+    LOSSES,
+    RETURN,
+    TIMESTEPS,
+    running,
+)
 from sb3_reinforce.common.saving import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE, _ORANGE, _GREEN = "#3465a4", "#d95f02", "#2a7f62"
-# What a run may have logged, the label it gets, and its colour
-_PANELS = (
-    ("train/policy_loss", "Policy loss", _ORANGE),
-    ("rollout/best_mean_reward", "Best candidate's\nmean return", _ORANGE),
-    ("rollout/epsilon", "Epsilon", _GREEN),
-)
+BLUE, ORANGE, GREEN, RED, GREY = "#3465a4", "#d95f02", "#2a7f62", "#b2182b", "#555555"
+WINDOW = 20
+"""Episodes that the running mean goes over, if nobody says otherwise."""
 
 
-def plot_learning_curve(progress: pd.DataFrame | list[dict[str, Any]], title: str = "", window: int = 20) -> "Figure":
+class Evaluation(NamedTuple):
+    """What the policy scored after training, in episodes that it did not learn from."""
+
+    mean: float
+    std: float
+    n_episodes: int
+
+
+def plot_training(
+    progress: pd.DataFrame | list[dict[str, Any]],
+    title: str = "",
+    window: int = WINDOW,
+    threshold: float | None = None,
+    evaluation: Evaluation | None = None,
+    ax: "Axes | None" = None,
+    dpi: int = 150,
+) -> "Figure":
     """
-    The duration of each episode with its running mean, and below it the loss and epsilon (or, for a
-    search, the best score so far), all against timesteps.
+    The return of each episode with its running mean, against timesteps. Below it the durations, where they say something
+    else than the returns; the loss; and epsilon, where there is any.
 
     :param progress: SB3's ``progress.csv`` of a run with an :class:`~sb3_reinforce.EpisodeDurationCallback`, or its rows; if
-        some episodes are left out, with their running mean as ``rollout/episode_length_running``.
+        some episodes are left out, with their running mean as ``rollout/episode_return_running``.
     :param title: Title of the figure.
     :param window: Over how many episodes the running mean goes.
-    :return: A matplotlib figure, not shown and not saved yet.
+    :param threshold: The mean return from which on the environment counts as solved; it is marked.
+    :param evaluation: What the policy scored in the end; it is marked.
+    :param ax: Where to draw the returns. Then there are no other panels. Default: a new figure.
+    :param dpi: Dots per inch of a new figure, which is 8 inches wide.
+    :return: The figure, not shown and not saved yet.
     :raises ValueError: If no episode was logged.
     """
+    progress = pd.DataFrame(progress).replace([np.inf, -np.inf], np.nan)
+    if RETURN not in progress or progress[RETURN].count() == 0:
+        raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
+    if ax is not None:
+        _plot_returns(ax, progress, window, threshold, evaluation)
+        _dress(ax, title)
+        ax.legend(frameon=False, fontsize="small")
+        return ax.get_figure(root=True)  # type: ignore[return-value]
     # The object-oriented way: it needs no display, and leaves the user's pyplot alone
     from matplotlib.figure import Figure
 
-    progress = pd.DataFrame(progress)
-    if "rollout/episode_length" not in progress or progress["rollout/episode_length"].count() == 0:
-        raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
-    progress = progress.replace([np.inf, -np.inf], np.nan)
-    panels = [panel for panel in _PANELS if panel[0] in progress and progress[panel[0]].notna().any()]
-    figure = Figure(figsize=(8, 3.2 + 1.6 * len(panels)), layout="constrained", dpi=150)
-    axes = figure.subplots(1 + len(panels), 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * len(panels))[:, 0]
-    _plot_durations(axes[0], progress, window)
-    for ax, (key, label, color) in zip(axes[1:], panels, strict=True):
-        rows = progress[key].notna()
-        marker = "o" if rows.sum() == 1 else None  # no line goes through one point
-        ax.plot(progress["time/total_timesteps"][rows], progress[key][rows], color=color, linewidth=1.5, marker=marker)
-        ax.set_ylabel(label)
-        if key == "rollout/epsilon":
-            ax.set_ylim(-0.05, max(0.2, progress[key].max() * 1.1))
-    for ax in axes:
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("Timesteps")
-    axes[-1].xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
-    figure.align_ylabels(list(axes))
-    axes[0].set_title(title, loc="left", fontweight="bold")
+    durations, curves = _has_durations_of_their_own(progress), _curves(progress)
+    n_small = int(durations) + len(curves)
+    figure = Figure(figsize=(8, 3.6 + 1.5 * n_small), layout="constrained", dpi=dpi)
+    axes = list(figure.subplots(1 + n_small, 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * n_small)[:, 0])
+    _plot_returns(axes[0], progress, window, threshold, evaluation)
+    if durations:
+        _plot_episodes(axes[1], progress, LENGTH, window)
+        axes[1].set_ylabel("Duration\n(timesteps)")
+    for panel, (key, label, color) in zip(axes[len(axes) - len(curves) :], curves, strict=True):
+        _plot_logged(panel, progress, key, color)
+        panel.set_ylabel(label)
+        if key in EPSILONS:
+            panel.set_ylim(-0.05, 1.1 * progress[key].max())
+    for panel in axes:
+        _dress(panel)
+    for panel in axes[:-1]:
+        panel.set_xlabel("")
+    figure.align_ylabels(axes)
+    _put_legend_above(axes[0], title)
     return figure
 
 
-def _plot_durations(ax: "Axes", progress: pd.DataFrame, window: int) -> None:
-    rows = progress["rollout/episode_length"].notna()
-    timesteps, lengths = progress["time/total_timesteps"][rows], progress["rollout/episode_length"][rows]
-    ax.scatter(timesteps, lengths, s=9, color=_BLUE, alpha=0.35, linewidths=0, label="episode")
-    key = "rollout/episode_length_running"
-    running = progress[key][rows] if key in progress else lengths.rolling(window, min_periods=1).mean()
-    ax.plot(timesteps, running, color=_BLUE, linewidth=2, label=f"mean of the last {window}")
-    ax.set_ylabel("Episode duration\n(timesteps)")
-    ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, loc="best")
+def _put_legend_above(ax: "Axes", title: str) -> None:
+    """Above what is drawn, where it hides nothing, and the title above it."""
+    n_labels = len(ax.get_legend_handles_labels()[1])
+    n_columns = 4 if n_labels <= 4 else 3
+    n_rows = -(-n_labels // n_columns)
+    style: dict[str, Any] = {"ncols": n_columns, "frameon": False, "fontsize": "small", "borderaxespad": 0.2}
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
+    ax.set_title(title, loc="left", fontweight="bold", pad=8 + 15 * n_rows)
 
 
-def save_learning_curve(folder: pathlib.Path, path: pathlib.Path, title: str = "") -> None:
+def _has_durations_of_their_own(progress: pd.DataFrame) -> bool:
+    """Whether durations say what returns do not: they vary, and returns do not rise or fall with them in a straight line."""
+    if LENGTH not in progress:
+        return False
+    both = progress[[LENGTH, RETURN]].dropna()
+    n_values = both.nunique()
+    if n_values.min() < 2:
+        return bool(n_values[LENGTH] > 1)
+    return bool(abs(np.corrcoef(both[LENGTH], both[RETURN])[0, 1]) < 0.99)
+
+
+def _curves(progress: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Key, label and colour of what has a panel of its own. An epsilon that is always 0 has none."""
+    logged = progress.columns[progress.notna().any()]
+    losses = [(key, label, ORANGE) for key, label in LOSSES.items() if key in logged]
+    epsilons = [(key, "Epsilon", GREEN) for key in EPSILONS if key in logged and progress[key].max() > 0]
+    return losses[:1] + epsilons[:1]
+
+
+def _plot_returns(
+    ax: "Axes", progress: pd.DataFrame, window: int, threshold: float | None, evaluation: Evaluation | None
+) -> None:
+    _plot_episodes(ax, progress, RETURN, window)
+    logged = progress.columns[progress.notna().any()]
+    if BEST_CANDIDATE in logged:
+        _plot_logged(ax, progress, BEST_CANDIDATE, ORANGE, label="best candidate's mean", drawstyle="steps-post")
+    if EVALUATION_RETURN in logged:
+        _plot_logged(
+            ax, progress, EVALUATION_RETURN, RED, label="evaluation while training", marker="D", markersize=4, linewidth=0.8
+        )
+    if threshold is not None:
+        ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold {threshold:g}")
+    if evaluation is not None:
+        label = f"final evaluation, {evaluation.n_episodes} episodes: {evaluation.mean:.1f} ± {evaluation.std:.1f}"
+        style: dict[str, Any] = {"fmt": "D", "color": RED, "markersize": 6, "capsize": 3, "zorder": 3}
+        ax.errorbar(progress[TIMESTEPS].max(), evaluation.mean, evaluation.std, label=label, clip_on=False, **style)
+    ax.set_ylabel("Return")
+
+
+def _plot_episodes(ax: "Axes", progress: pd.DataFrame, key: str, window: int) -> None:
+    rows = progress[key].notna()
+    timesteps, values = progress[TIMESTEPS][rows], progress[key][rows]
+    ax.scatter(timesteps, values, s=9, color=BLUE, alpha=0.35, linewidths=0, label="episode")
+    means = progress[running(key)][rows] if running(key) in progress else values.rolling(window, min_periods=1).mean()
+    ax.plot(timesteps, means, color=BLUE, linewidth=2, label=f"mean of the last {window}")
+
+
+def _plot_logged(ax: "Axes", progress: pd.DataFrame, key: str, color: str, **style: Any) -> None:
+    rows = progress[key].notna()
+    marker = "o" if rows.sum() == 1 else None  # no line goes through one point
+    style = {"linewidth": 1.5, "marker": marker, **style}
+    ax.plot(progress[TIMESTEPS][rows], progress[key][rows], color=color, **style)
+
+
+def _dress(ax: "Axes", title: str = "") -> None:
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    dress_timesteps(ax)
+    if title:
+        ax.set_title(title, loc="left", fontweight="bold")
+
+
+def dress_timesteps(ax: "Axes") -> None:
     """
-    Read ``progress.csv`` of a run and save its learning curve as PNG.
+    :param ax: Whose horizontal axis shows timesteps.
+    """
+    ax.set_xlabel("Timesteps")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k" if x else "0")
+
+
+def save_learning_curve(folder: pathlib.Path, path: pathlib.Path, title: str = "", window: int = WINDOW) -> None:
+    """
+    Read ``progress.csv`` of a run, and its ``evaluation.json`` if it is there, and save its picture as PNG.
 
     :param folder: Where the run was logged.
     :param path: The PNG file.
     :param title: Title of the figure.
+    :param window: Over how many episodes the running mean goes.
     :raises ValueError: If no episode was logged.
     :raises OSError: If a file can't be read or written.
     """
-    import io
+    threshold, evaluation = _read_evaluation(folder / "evaluation.json")
+    figure = plot_training(read_progress(folder), title, window, threshold, evaluation)
+    write_atomically(path, png_of(figure))
 
+
+def read_progress(folder: pathlib.Path) -> pd.DataFrame:
+    """
+    :param folder: Where a run was logged by SB3's logger.
+    :return: The rows of its ``progress.csv``; none if nothing was logged yet.
+    :raises OSError: If it can't be read.
+    """
     try:
-        progress = pd.read_csv(folder / "progress.csv")
-    except pd.errors.EmptyDataError:  # nothing was logged
-        progress = pd.DataFrame()
-    figure = plot_learning_curve(progress, title)
+        return pd.read_csv(folder / "progress.csv")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+
+
+def _read_evaluation(path: pathlib.Path) -> tuple[float | None, Evaluation | None]:
+    """The environment's threshold, and what the policy scored."""
+    if not path.exists():
+        return None, None
+    content = json.loads(path.read_text())
+    evaluation = Evaluation(content["mean_reward"], content["std_reward"], content["n_eval_episodes"])
+    return content.get("reward_threshold"), evaluation
+
+
+def png_of(figure: "Figure") -> bytes:
+    """
+    :param figure: Any.
+    :return: It as a PNG file.
+    """
     content = io.BytesIO()
     figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+    return content.getvalue()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # which take seconds to import, and are an extra
     from sb3_reinforce.compare.run import Outcome
 
 # Of which the runs know nothing
-REPORT_PACKAGES = ("joblib", "rliable", "pandas", "matplotlib")
+REPORT_PACKAGES = ("joblib", "scipy", "pandas", "matplotlib")
 
 
 @dataclass(frozen=True)

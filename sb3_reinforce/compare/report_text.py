@@ -166,7 +166,7 @@ def _method(statistics: Statistics) -> list[str]:
     items = [
         "**Interquartile mean (IQM):** the mean of the middle half of the runs. The best and the worst quarter are dropped, "
         "so one lucky or broken run does not move it.",
-        f"**Intervals:** seeds are drawn anew, with replacement, {N_RESAMPLES:,} times (stratified bootstrap of rliable, "
+        f"**Intervals:** seeds are drawn anew, with replacement, {N_RESAMPLES:,} times (stratified bootstrap, "
         f"always from the same random numbers), and the interval holds the middle {CONFIDENCE:.0%} of what comes out. Those "
         "of a curve hold at each step by itself.",
         "**Told apart:** two algorithms are told apart if the interval of their probability of improvement lies on one side "

@@ -31,7 +31,6 @@ SelfFixedFeatures = TypeVar("SelfFixedFeatures", bound="FixedFeatures")
 MAX_FEATURES = 10_000
 """More are refused: for a batch of 8192 timesteps they would take more than a third of a GB."""
 _NO_BOUND = 1e6
-_RANGE_IN_STDS = 3.0
 
 
 def to_unit_cube(observations: Array, low: Array, width: Array) -> Array:
@@ -70,8 +69,8 @@ class FixedFeatures(BaseFeaturesExtractor):
 
     Running statistics are taken from what is passed through in training mode, which is what is learned from: by
     REINFORCE once a rollout, by SB3's algorithms in each of their passes (:func:`unobserved` makes exceptions). The
-    range they make, three standard deviations to each side of the mean, is the one in use only after the next change
-    to evaluation mode. SB3's algorithms change to it when they begin to collect, so the features with which the
+    range they make, by default three standard deviations to each side of the mean, is the one in use only after the next
+    change to evaluation mode. SB3's algorithms change to it when they begin to collect, so the features with which the
     gradient is computed are those with which the actions were chosen, and acting changes nothing. All of it is in
     the ``state_dict``, and so saved and loaded with the model.
 
@@ -83,6 +82,7 @@ class FixedFeatures(BaseFeaturesExtractor):
     :param basis: From points of the unit cube, shape ``(batch, n_dims)``, and the constants to features, of arrays
         as of tensors.
     :param constants: What the basis needs.
+    :param range_in_stds: How many standard deviations to each side of the mean become the unit interval.
     """
 
     # DQN takes buffers of these names over to its target net, as batch normalisation's
@@ -95,22 +95,28 @@ class FixedFeatures(BaseFeaturesExtractor):
     _constants: th.Tensor
 
     def __init__(
-        self, observation_space: spaces.Box, n_features: int, basis: Callable[[Any, Any], Any], constants: np.ndarray
+        self,
+        observation_space: spaces.Box,
+        n_features: int,
+        basis: Callable[..., Any],
+        constants: np.ndarray,
+        range_in_stds: float = 3.0,
     ) -> None:
         super().__init__(observation_space, n_features)
         low, high = (
             th.as_tensor(bound.flatten(), dtype=th.float32) for bound in (observation_space.low, observation_space.high)
         )
-        self._basis = basis
+        unbounded = is_unbounded(observation_space)
+        self._basis, self._range_in_stds = basis, range_in_stds
         self.register_buffer("_constants", th.as_tensor(constants), persistent=False)
-        self.register_buffer("_is_unbounded", (low < -_NO_BOUND) | (high > _NO_BOUND), persistent=False)
+        self.register_buffer("_is_unbounded", th.as_tensor(unbounded), persistent=False)
         self.register_buffer("n_observed", th.zeros((), dtype=th.int64))
         self.register_buffer("running_mean", th.zeros_like(low))
         self.register_buffer("running_var", th.ones_like(low))
         self.register_buffer("running_low", low)
         self.register_buffer("running_width", th.where(high > low, high - low, 1.0))
-        self._has_statistics = bool(self._is_unbounded.any())
-        self._bounds_check = BoundsCheck(type(self).__name__, observation_space, ~self._is_unbounded.numpy())
+        self._has_statistics = bool(unbounded.any())
+        self._bounds_check = BoundsCheck(type(self).__name__, observation_space, ~unbounded)
         self.is_observing = True
         self._use_statistics()
 
@@ -122,7 +128,13 @@ class FixedFeatures(BaseFeaturesExtractor):
         observations = observations.flatten(start_dim=1)
         if self.training and self.is_observing and not is_recorded():
             self._observe(observations)
-        return self._basis(to_unit_cube(observations, self.running_low, self.running_width), self._constants)
+        return self._basis(to_unit_cube(observations, self.running_low, self.running_width), *self.constants())
+
+    def constants(self) -> tuple[th.Tensor, ...]:
+        """
+        :return: What the basis needs, beside the points.
+        """
+        return (self._constants,)
 
     @th.no_grad()
     def _observe(self, observations: th.Tensor) -> None:
@@ -141,14 +153,16 @@ class FixedFeatures(BaseFeaturesExtractor):
         :param mode: Whether to training mode.
         :return: Itself.
         """
-        if not mode and self._has_statistics:
+        if not mode:
             self._use_statistics()
         return super().train(mode)
 
     @th.no_grad()
     def _use_statistics(self) -> None:
+        if not self._has_statistics:
+            return
         std = th.sqrt(self.running_var + 1e-8)
-        low, width = self.running_mean - _RANGE_IN_STDS * std, 2 * _RANGE_IN_STDS * std
+        low, width = self.running_mean - self._range_in_stds * std, 2 * self._range_in_stds * std
         self.running_low.copy_(th.where(self._is_unbounded, low, self.running_low))
         self.running_width.copy_(th.where(self._is_unbounded, width, self.running_width))
 
@@ -157,13 +171,22 @@ class FixedFeatures(BaseFeaturesExtractor):
         :return: A function of arrays that does what :meth:`forward` does in evaluation mode, from shape
             ``(batch, *observation_shape)`` to ``(batch, n_features)``. Good until the next change of mode.
         """
-        low, width, constants = (tensor.cpu().numpy() for tensor in (self.running_low, self.running_width, self._constants))
+        low, width, *constants = (tensor.cpu().numpy() for tensor in (self.running_low, self.running_width, *self.constants()))
 
         def features(observations: np.ndarray) -> np.ndarray:
             observations = observations.reshape(len(observations), -1).astype(np.float32, copy=False)
-            return self._basis(to_unit_cube(observations, low, width), constants)
+            return self._basis(to_unit_cube(observations, low, width), *constants)
 
         return features
+
+
+def is_unbounded(space: spaces.Box) -> np.ndarray:
+    """
+    :param space: Of the observations.
+    :return: Which numbers of an observation have no bounds that could scale them. Shape ``(n_dims,)``.
+    """
+    low, high = space.low.flatten(), space.high.flatten()
+    return (low < -_NO_BOUND) | (high > _NO_BOUND)
 
 
 @contextmanager

@@ -21,7 +21,16 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrizations, parametrize
 
-from sb3_reinforce import REINFORCE, FourierBasis, LinearGaussianPolicy, LinearSoftmaxPolicy, RandomWeightSearch, TileCoding
+from sb3_reinforce import (
+    REINFORCE,
+    FourierBasis,
+    LinearGaussianPolicy,
+    LinearSoftmaxPolicy,
+    NormalizedObservations,
+    RandomFourierFeatures,
+    RandomWeightSearch,
+    TileCoding,
+)
 from sb3_reinforce.common.known import acts_as_known, has_hooks, is_known, known_exactly, overrides
 from sb3_reinforce.policies import CnnPolicy, LinearPolicy, MlpPolicy, MultiInputPolicy
 from tests.policies.usual_and_unusual import (
@@ -64,6 +73,8 @@ def policy(cls: Any = MlpPolicy, space: spaces.Space = VECTOR, action_space: spa
         FlattenExtractor(VECTOR),
         FourierBasis(VECTOR),
         TileCoding(VECTOR),
+        NormalizedObservations(VECTOR),
+        RandomFourierFeatures(VECTOR),
         CategoricalDistribution(3),
         MultiCategoricalDistribution([2, 3]),
         BernoulliDistribution(2),

@@ -6,7 +6,7 @@ from stable_baselines3.common import policies, torch_layers
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 
-from sb3_reinforce import EpsilonSchedule, FourierBasis, TileCoding
+from sb3_reinforce import EpsilonSchedule, FourierBasis, NormalizedObservations, RandomFourierFeatures, TileCoding
 from sb3_reinforce.common.plain_classes import class_of_name, name_of_class, object_of_state
 from sb3_reinforce.policies import POLICIES
 
@@ -16,6 +16,8 @@ KNOWN = [
     policies.MultiInputActorCriticPolicy,
     FourierBasis,
     TileCoding,
+    NormalizedObservations,
+    RandomFourierFeatures,
     torch_layers.NatureCNN,
     torch_layers.CombinedExtractor,
     nn.Tanh,

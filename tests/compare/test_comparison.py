@@ -85,8 +85,8 @@ def test_from_python(no_report: list[Any], capfd: pytest.CaptureFixture[str]) ->
     assert details["failures"] == []
     assert details["hyperparameters"]["a2c"]["CartPole-v1"] == {**HYPERPARAMS["a2c"]["default"], "n_timesteps": 200}
     assert details["versions"]["sb3-reinforce"] == sb3_reinforce.__version__
-    assert {"rliable", "joblib"} <= set(details["versions"])
-    assert "rliable" not in pathlib.Path("out/plan.json").read_text()
+    assert {"scipy", "joblib"} <= set(details["versions"])
+    assert "joblib" not in pathlib.Path("out/plan.json").read_text()
     out, err = capfd.readouterr()
     assert out == ""
     assert "Not the same number of timesteps" not in err
@@ -357,4 +357,4 @@ def test_the_command_line_takes_nothing_that_only_a_comparison_needs() -> None:
     code = "import sys, sb3_reinforce.cli; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "sb3_reinforce.compare.cli" in modules
-    assert not {"joblib", "rl_zoo3", "rliable", "sb3_contrib"} & set(modules)
+    assert not {"joblib", "rl_zoo3", "scipy", "sb3_contrib"} & set(modules)

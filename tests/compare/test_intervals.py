@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from rliable import metrics
+from rliable.library import get_interval_estimates
 
 from sb3_reinforce.compare import intervals
 from sb3_reinforce.compare.intervals import (
@@ -25,6 +26,7 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "N_RESAMPLES", 200)
 
 
+@settings(max_examples=40)
 @given(arrays(np.float64, array_shapes(min_dims=3, max_dims=3, max_side=7), elements=SCORES))
 def test_interquartile_mean(scores: np.ndarray) -> None:
     def slow(step: int) -> float:
@@ -43,6 +45,7 @@ def test_interquartile_mean_by_hand() -> None:
     np.testing.assert_array_equal(interquartile_mean(scores), [3.5])
 
 
+@settings(max_examples=40)
 @given(st.data(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 def test_probability_of_improvement(data: st.DataObject, n: int, n_others: int, n_envs: int) -> None:
     scores = data.draw(arrays(np.float64, (n, n_envs), elements=SCORES))
@@ -61,6 +64,7 @@ def test_probability_of_improvement(data: st.DataObject, n: int, n_others: int, 
     assert probability == pytest.approx(metrics.probability_of_improvement(scores, others))
 
 
+@settings(max_examples=40)
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=SCORES))
 def test_share_at_or_above(scores: np.ndarray) -> None:
     levels = np.arange(-4.0, 5.0)
@@ -68,6 +72,7 @@ def test_share_at_or_above(scores: np.ndarray) -> None:
     np.testing.assert_allclose(share_at_or_above(scores, levels), slow)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50).map(float) | st.just(np.inf), min_size=1, max_size=9))
 def test_median_time(times: list[float]) -> None:
     ranked = sorted(times)
@@ -81,18 +86,64 @@ def test_median_time(times: list[float]) -> None:
 
 
 def test_the_interval_is_that_of_a_slow_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "N_RESAMPLES", 4000)
+    monkeypatch.setattr(intervals, "N_RESAMPLES", 20_000)
     scores = np.random.default_rng(1).normal(size=(8, 2, 1)) + np.array([[[0.0], [5.0]]])
     estimate, low, high = bootstrap(interquartile_mean, scores)
     rng = np.random.default_rng(2)
     resamples = []
-    for _ in range(4000):
+    for _ in range(3000):
         drawn = [rng.choice(scores[:, env, 0], size=8) for env in range(2)]  # each environment by itself
         resamples.append(metrics.aggregate_iqm(np.array(drawn)))
     spread = np.std(resamples)
     assert estimate == metrics.aggregate_iqm(scores)
     assert low == pytest.approx(np.percentile(resamples, 2.5), abs=0.15 * spread)
     assert high == pytest.approx(np.percentile(resamples, 97.5), abs=0.15 * spread)
+
+
+@pytest.mark.parametrize("name", ["improvement", "profile"])
+def test_intervals_are_those_of_rliable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "N_RESAMPLES", 10_000)
+    rng = np.random.default_rng(3)
+    scores, others = rng.normal(size=(9, 3)), rng.normal(0.4, 1, size=(7, 3))
+    levels = np.array([-0.5, 0.5])
+    ours, theirs, samples = {
+        "improvement": (
+            probability_of_improvement,
+            lambda x, y: np.array([metrics.probability_of_improvement(x, y)]),
+            [scores, others],
+        ),
+        "profile": (
+            lambda x: share_at_or_above(x, levels),
+            lambda x: np.array([metrics.aggregate_mean(x > level) for level in levels]),
+            [scores],
+        ),
+    }[name]
+    _, low, high = bootstrap(ours, *samples)
+    n_repetitions = 300 if name == "improvement" else 2_000  # a p-value in each takes its time
+    np.random.seed(0)
+    _, ends = get_interval_estimates({"": samples}, theirs, reps=n_repetitions)
+    np.testing.assert_allclose([low, high], ends[""], atol=0.05 if name == "improvement" else 0.04)
+    assert np.all(high - low > 0.15)  # so that the above says something
+
+
+def test_many_at_once_are_as_one_after_the_other() -> None:
+    rng = np.random.default_rng(4)
+    scores, others = rng.integers(0, 9, (5, 6, 2)).astype(float), rng.integers(0, 9, (5, 4, 2)).astype(float)
+    for function, samples in (
+        (interquartile_mean, [scores[..., None]]),
+        (probability_of_improvement, [scores, others]),
+        (lambda x: share_at_or_above(x, np.arange(9.0)), [scores]),
+        (median_time, [scores[..., :1]]),
+    ):
+        np.testing.assert_array_equal(function(*samples), [function(*one) for one in zip(*samples, strict=True)])
+
+
+@pytest.mark.parametrize("max_numbers", [1, 1_000])
+def test_memory_makes_no_difference(monkeypatch: pytest.MonkeyPatch, max_numbers: int) -> None:
+    scores = np.random.default_rng(0).normal(size=(7, 2, 3))
+    expected = bootstrap(interquartile_mean, scores)
+    monkeypatch.setattr(intervals, "_MAX_NUMBERS", max_numbers)
+    np.testing.assert_array_equal(bootstrap(interquartile_mean, scores), expected)
 
 
 def test_samples_are_resampled_each_by_itself_and_may_differ_in_size() -> None:
@@ -122,6 +173,7 @@ def test_of_one_seed_there_is_no_interval() -> None:
     assert np.isnan([low, high]).all()
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50).map(float) | st.just(np.inf), min_size=2, max_size=9))
 def test_an_interval_of_times_is_never_nan(times: list[float]) -> None:
     (median,), (low,), (high,) = bootstrap(median_time, np.array(times)[:, None])

@@ -17,10 +17,20 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_reinforce import REINFORCE, FourierBasis, LinearSoftmaxPolicy, RandomWeightSearch, TileCoding
+from sb3_reinforce import (
+    REINFORCE,
+    FourierBasis,
+    LinearSoftmaxPolicy,
+    NormalizedObservations,
+    RandomFourierFeatures,
+    RandomWeightSearch,
+    TileCoding,
+)
 from sb3_reinforce.common.known import is_known
 from sb3_reinforce.features.fixed_features import FixedFeatures, merge_moments, to_unit_cube, unobserved
 from sb3_reinforce.rollouts.acting import feature_function, numpy_actor
+
+Features = type[FourierBasis] | type[TileCoding] | type[NormalizedObservations] | type[RandomFourierFeatures]
 
 UNIT = spaces.Box(0, 1, (2,))
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,))
@@ -99,11 +109,17 @@ def test_a_dimension_that_never_moves_is_no_division_by_zero() -> None:
 # --- As a features extractor
 
 
-BOTH = pytest.mark.parametrize("features", [FourierBasis, TileCoding])
-Features = type[FourierBasis] | type[TileCoding]
+ALL: list[Features] = [FourierBasis, TileCoding, NormalizedObservations, RandomFourierFeatures]
+EACH = pytest.mark.parametrize("features", ALL)
+ARGUMENTS: dict[Features, dict[str, int]] = {
+    FourierBasis: {"order": 2},
+    TileCoding: {"n_tilings": 4, "n_tiles": 2},
+    NormalizedObservations: {},
+    RandomFourierFeatures: {"n_features": 20},
+}
 
 
-@BOTH
+@EACH
 def test_has_no_parameters(features: Features) -> None:
     extractor = features(HALF_BOUNDED)
     assert isinstance(extractor, BaseFeaturesExtractor)
@@ -115,7 +131,7 @@ def test_has_no_parameters(features: Features) -> None:
     assert policy.score(obs, np.zeros(5)).shape == (5, 3 * extractor.features_dim + 3)
 
 
-@BOTH
+@EACH
 def test_statistics_are_taken_in_training_mode_and_used_from_the_next_evaluation_mode_on(features: Features) -> None:
     extractor, obs, far = features(UNBOUNDED), th.as_tensor(points_of(50, 2)), 100 + th.as_tensor(points_of(50, 2))
     extractor.eval()
@@ -145,7 +161,7 @@ def test_statistics_are_taken_in_training_mode_and_used_from_the_next_evaluation
     ],
     ids=str,
 )
-@BOTH
+@EACH
 def test_numpy_and_torch_see_the_same_features(features: Features, space: spaces.Box) -> None:
     policy = ActorCriticPolicy(space, spaces.Discrete(2), lambda _: 0.1, features_extractor_class=features)
     space.seed(0)
@@ -180,7 +196,7 @@ def test_a_subclass_with_a_forward_of_its_own_is_left_to_torch() -> None:
 # --- Errors
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     "space", [spaces.Discrete(3), spaces.Dict(a=UNIT), spaces.MultiBinary(2), spaces.Box(0, 255, (3, 8, 8), np.uint8)], ids=str
 )
@@ -194,7 +210,7 @@ def test_other_spaces_are_refused(features: Features, space: spaces.Space) -> No
 
 @pytest.mark.parametrize("space", [UNIT, UNBOUNDED, spaces.Box(-1, 1, (1, 2))], ids=str)
 @pytest.mark.parametrize("training", [True, False])
-@BOTH
+@EACH
 def test_a_recorded_graph_gives_the_features_and_takes_no_notice(
     features: Features, space: spaces.Box, training: bool
 ) -> None:
@@ -251,11 +267,10 @@ def test_reinforce_learns_with_the_features_it_acted_with() -> None:
     assert [width[0] for width in widths] == pytest.approx([9.6] * len(widths))
 
 
-@BOTH
+@EACH
 def test_predictions_are_the_same_after_saving_and_loading(features: Features, tmp_path: pathlib.Path) -> None:
-    kwargs = {"n_tilings": 4, "n_tiles": 2} if features is TileCoding else {"order": 2}
     env = make_vec_env("CartPole-v1", n_envs=4)
-    model = model_with(features, env, **kwargs).learn(2_000)
+    model = model_with(features, env, **ARGUMENTS[features]).learn(2_000)
     model.save(tmp_path / "model")
     loaded = REINFORCE.load(tmp_path / "model", env=env)
     obs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
@@ -267,13 +282,12 @@ def test_predictions_are_the_same_after_saving_and_loading(features: Features, t
     loaded.learn(500)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("algorithm", [REINFORCE, A2C])
 @pytest.mark.parametrize("net_arch", [None, [4]])
 def test_looking_and_evaluating_change_nothing(features: Features, algorithm: Any, net_arch: list[int] | None) -> None:
     """SB3's algorithms leave the policy in training mode."""
-    kwargs = {"n_tilings": 4, "n_tiles": 2} if features is TileCoding else {"order": 2}
-    policy_kwargs = dict(features_extractor_class=features, features_extractor_kwargs=kwargs, net_arch=net_arch)
+    policy_kwargs = dict(features_extractor_class=features, features_extractor_kwargs=ARGUMENTS[features], net_arch=net_arch)
     model = algorithm(LinearSoftmaxPolicy, make_vec_env("CartPole-v1", n_envs=4), seed=0, policy_kwargs=policy_kwargs)
     look_at(model)
     model.learn(1_000)
