@@ -7,6 +7,7 @@ from sb3_reinforce.common.callbacks import (
 )
 from sb3_reinforce.common.checkpoints import ResumableCheckpointCallback
 from sb3_reinforce.common.live_chart import LiveChartCallback
+from sb3_reinforce.common.masked_observations import tell_action_masks
 from sb3_reinforce.common.wrappers import SuccessRewardWrapper
 from sb3_reinforce.features import FourierBasis, NormalizedObservations, RandomFourierFeatures, TileCoding
 from sb3_reinforce.policies import LinearGaussianPolicy, LinearPolicy, LinearSoftmaxPolicy
@@ -37,4 +38,5 @@ __all__ = [
     "TileCoding",
     "__version__",
     "make_fast_vec_env",
+    "tell_action_masks",
 ]

@@ -288,7 +288,7 @@ def key_of(space: spaces.Space) -> MaskFunction | None:
     """
     if not isinstance(space, spaces.Dict) or KEY not in space.spaces:
         return None
-    return lambda obs: obs[KEY]  # type: ignore[return-value]
+    return lambda obs: obs[KEY]
 
 
 def of_observations(action_masks: bool | MaskFunction | None, space: spaces.Space) -> OfObservations | None:

@@ -21,6 +21,7 @@ from sb3_reinforce.common.action_masks import MaskFunction, masks_of_observation
 from sb3_reinforce.common.callbacks import monitored_episode
 from sb3_reinforce.common.checks import check_policy_name, check_spaces
 from sb3_reinforce.common.logs import forgive_logs
+from sb3_reinforce.common.masked_observations import masks_told_by
 from sb3_reinforce.common.masking import predict_masked
 from sb3_reinforce.common.patience import Patience
 from sb3_reinforce.common.resume import ResumableAlgorithm
@@ -72,9 +73,9 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         """
         The policy's action, in the type of the action space: whole numbers where it is one of whole numbers.
 
-        Only allowed actions are chosen where a function of the observation, or a part of it, says what is allowed. Masks that
-        an environment has told while the model learned have to be given, as to sb3-contrib's MaskablePPO, whose
-        ``evaluate_policy`` and ``MaskableEvalCallback`` do it.
+        Only allowed actions are chosen where the observation tells what is allowed (a part of it, a function ``action_masks``,
+        :func:`~sb3_reinforce.common.masked_observations.tell_action_masks`). Other masks have to be given, as to sb3-contrib's
+        MaskablePPO, whose ``evaluate_policy`` and ``MaskableEvalCallback`` do it.
 
         :param observation: The input observation.
         :param state: Handed back as it is.
@@ -85,7 +86,7 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         :raises ValueError: If these are no such masks, or allow nothing.
         """
         if action_masks is None:
-            action_masks = masks_of_observation(self.action_masks, observation, self.policy)
+            action_masks = self._masks_told_by(observation)
         if action_masks is None:
             self._warn_of_missing_masks()
             action, state = super().predict(observation, state, episode_start, deterministic)
@@ -96,13 +97,19 @@ class EpisodicAlgorithm(ResumableAlgorithm):
             action = (np.rint(action) if dtype.kind in "iu" else action).astype(dtype)
         return action, state
 
+    def _masks_told_by(self, observation: Any) -> Any:
+        if self.action_masks is False:
+            return None
+        told = masks_told_by(observation)
+        return masks_of_observation(self.action_masks, observation, self.policy) if told is None else told
+
     def _warn_of_missing_masks(self) -> None:
         if self._masked_by_environment:
             self._masked_by_environment = False  # once
             warnings.warn(
                 "The model has learned with masks of invalid actions, which the environment told, and predict gets none. It "
-                "may choose actions that are not allowed. Use sb3_contrib.common.maskable.evaluation.evaluate_policy and "
-                "MaskableEvalCallback in the place of SB3's, or predict(obs, action_masks=...).",
+                "may choose actions that are not allowed. Evaluate on sb3_reinforce.tell_action_masks(env), use sb3-contrib's "
+                "evaluate_policy and MaskableEvalCallback in the place of SB3's, or call predict(obs, action_masks=...).",
                 stacklevel=3,
             )
 

@@ -129,7 +129,7 @@ def masked(distribution: Any, masks: th.Tensor | None, space: spaces.Space) -> A
     inner: Any = distribution.distribution
     if isinstance(inner, list):
         parts = zip(inner, masks.split([part.logits.shape[1] for part in inner], dim=1), strict=True)
-        result.distribution = [_masked_softmax(part.logits, mask) for part, mask in parts]  # type: ignore[assignment]
+        result.distribution = [_masked_softmax(part.logits, mask) for part, mask in parts]
     elif isinstance(space, spaces.MultiBinary):
         result.distribution = Bernoulli(logits=mask_outputs(inner.logits, masks, space))
     else:

@@ -240,7 +240,7 @@ def numpy_actor(policy: Any, n_envs: int, rng: np.random.Generator, has_masks: b
                 np.int64
             )
         if latent is _as_they_are:  # a call less
-            return lambda obs: (obs.dot(weight) > next(thresholds)).astype(np.int64)  # type: ignore[union-attr]
+            return lambda obs: (obs.dot(weight) > next(thresholds)).astype(np.int64)
         return lambda obs: (latent(obs).dot(weight) > next(thresholds)).astype(np.int64)
     if isinstance(space, spaces.Box):
         std = policy.log_std.detach().exp().numpy()

@@ -70,7 +70,7 @@ def uniform_actor(space: spaces.Space, n_envs: int, rng: np.random.Generator) ->
 
     def draw(masks: np.ndarray | None = None) -> np.ndarray:
         if masks is None:
-            return uniform_actions.sample()  # type: ignore[return-value]
+            return uniform_actions.sample()
         # The largest of equal chances, as many as there are choices; for a bit, whether its chance is positive
         n_chances = masks.shape[1] // 2 if isinstance(space, spaces.MultiBinary) else masks.shape[1]
         return choose(mask_logits(rng.standard_normal((n_envs, n_chances)), masks, space))
