@@ -67,12 +67,12 @@ def tell_action_masks(env: AnyVecEnv, action_masks: bool | MaskFunction | None =
     def masked_reset() -> Any:
         obs = reset()
         masks.start(was_reset=True)
-        return with_masks(obs, masks(obs))
+        return with_masks(obs, masks(obs))  # type: ignore[arg-type]
 
     def masked_step_wait() -> Any:
         obs, rewards, dones, infos = step_wait()
         masks.note(infos, dones)
-        return with_masks(obs, masks(obs)), rewards, dones, infos
+        return with_masks(obs, masks(obs)), rewards, dones, infos  # type: ignore[arg-type]
 
     env.reset, env.step_wait = masked_reset, masked_step_wait  # type: ignore[method-assign]
     return env
