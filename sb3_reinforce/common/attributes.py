@@ -39,7 +39,8 @@ def check_attributes(cls: type[BaseAlgorithm], attributes: Mapping[str, Any], va
         raise DamagedFileError(f"a {cls.__name__} has no tensors {sorted(unknown)}")
     arguments = {name for base in cls.__mro__ for name in inspect.signature(base).parameters} - {"verbose"}
     for name, value in attributes.items():
-        if callable(getattr(cls, name, None)) or (name not in arguments and not _is_like(value, vars(fresh).get(name))):
+        default = inspect.getattr_static(fresh, name, None)  # the class's own ones, too
+        if callable(getattr(cls, name, None)) or (name not in arguments and not _is_like(value, default)):
             raise DamagedFileError(f"its {name!r} can't be {value!r}")
         if name == "ep_info_buffer" and not _has_episodes(value):
             raise DamagedFileError("its ep_info_buffer holds something else than returns and lengths of episodes")
@@ -49,7 +50,7 @@ def check_attributes(cls: type[BaseAlgorithm], attributes: Mapping[str, Any], va
 
 def _is_like(value: Any, default: Any) -> bool:
     """Whether it may stand where a model that was made just now has its default."""
-    if default is None:
+    if default is None or isinstance(default, property):  # a value that a property hides is never read
         return True
     if isinstance(default, bool):
         return isinstance(value, (bool, np.bool_))

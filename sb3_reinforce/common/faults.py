@@ -69,19 +69,28 @@ def watch_workers(env: VecEnv) -> None:
     :param env: Any environments; those whose workers are not forked need no watch.
     """
     owner = env.unwrapped
-    if isinstance(owner, SubprocVecEnv) and not hasattr(owner, "is_watched"):
+    if isinstance(owner, SubprocVecEnv) and hasattr(os, "fork") and not hasattr(owner, "is_watched"):
         owner.is_watched = True  # type: ignore[attr-defined]
-        pipes = [weakref.ref(pipe) for pipe in owner.remotes]  # which end the workers when nobody holds them any more
+        # Weakly, for pipes end the workers when nobody holds them any more
+        pipes = [(weakref.ref(pipe), os.fstat(pipe.fileno())) for pipe in owner.remotes if not pipe.closed]
         threading.Thread(target=_break_pipes_of_the_dead, args=(owner.processes, pipes), daemon=True).start()
 
 
-def _break_pipes_of_the_dead(workers: Sequence[Any], pipes: Sequence[Any]) -> None:
-    living = dict(zip([worker.sentinel for worker in workers], pipes, strict=True))
+def _break_pipes_of_the_dead(workers: Sequence[Any], pipes: Sequence[tuple[Any, os.stat_result]]) -> None:
+    living = {worker.sentinel: pipe for worker, pipe in zip(workers, pipes, strict=False)}
     while living:
         for sentinel in connection.wait(list(living)):
-            pipe = living.pop(sentinel)()
-            with contextlib.suppress(OSError, AttributeError):  # it is closed, or gone, or no socket as on Windows
-                socket.socket(fileno=os.dup(pipe.fileno())).shutdown(socket.SHUT_RDWR)
+            pipe, identity = living.pop(sentinel)
+            with contextlib.suppress(OSError, AttributeError):  # it is closed, or gone
+                _break_pipe(os.dup(pipe().fileno()), identity)
+
+
+def _break_pipe(descriptor: int, identity: os.stat_result) -> None:
+    """The pipe may have been closed in the meantime, and its descriptor be that of another one now, which is left alone."""
+    if os.path.samestat(os.fstat(descriptor), identity):
+        socket.socket(fileno=descriptor).shutdown(socket.SHUT_RDWR)
+    else:
+        os.close(descriptor)
 
 
 def _innermost_frame(error: Exception) -> tuple[dict[str, Any], str]:

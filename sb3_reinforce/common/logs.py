@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,18 +52,37 @@ def forgive_logs(logger: Logger, env: VecEnv) -> None:
     From now on, a full disk or the like ends no training by what SB3's logger or a Monitor writes.
 
     :param logger: The algorithm's.
-    :param env: The training environment. (Those in other processes are out of reach.)
+    :param env: The training environment. (In the processes of an AsyncVectorEnv, its Monitors are out of reach.)
     """
     for output in logger.output_formats:
-        for method in ("write", "close"):
-            _forgive(output, method)
+        _forgive(output, "write", "close")
     for monitor in _monitors(env):
-        _forgive(monitor.results_writer, "write_row")
+        _forgive(monitor.results_writer, "write_row", "close")
+    if isinstance(env.unwrapped, SubprocVecEnv) and any(env.env_is_wrapped(Monitor)):
+        env.env_is_wrapped(_Forgiven)  # type: ignore[arg-type]
 
 
-def _forgive(owner: Any, method: str) -> None:
-    if not isinstance(getattr(owner, method, None), (_Forgiving, type(None))):
-        _Forgiving(owner, method)
+def _forgive(owner: Any, *methods: str) -> None:
+    for method in methods:
+        if not isinstance(getattr(owner, method, None), (_Forgiving, type(None))):
+            _Forgiving(owner, method)
+
+
+class _ForgivesWhomItIsShown(type):
+    """
+    Of a SubprocVecEnv, nothing can be called with its Monitors, which are in other processes. But it asks each wrapper there
+    whether it is an instance of a class, and the class may take the opportunity.
+    """
+
+    def __instancecheck__(cls, wrapper: Any) -> bool:
+        writer = getattr(wrapper, "results_writer", None) if isinstance(wrapper, Monitor) else None
+        if writer is not None:
+            _forgive(writer, "write_row", "close")
+        return False
+
+
+class _Forgiven(metaclass=_ForgivesWhomItIsShown):
+    """Nothing is an instance of it."""
 
 
 def _monitors(env: VecEnv) -> list[Any]:

@@ -12,7 +12,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_reinforce.common.checks import check_spaces
-from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, check_arguments
+from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, checked
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 from sb3_reinforce.vec_env.python_vec_env import PythonVecEnv
 
@@ -31,6 +31,7 @@ class BackendUnavailableError(Exception):
     """A backend can't serve the environment; the message says why."""
 
 
+@checked(_ALLOWED, "make_fast_vec_env")
 def make_fast_vec_env(
     env_id: str, n_envs: int = 1, seed: int | None = None, backend: str = "auto", **env_kwargs: Any
 ) -> VecEnv:
@@ -55,8 +56,6 @@ def make_fast_vec_env(
     :raises ImportError: If the backend is not installed.
     :raises gymnasium.error.UnregisteredEnv: If there is no such environment.
     """
-    arguments = {"env_id": env_id, "n_envs": n_envs, "seed": seed, "backend": backend}
-    check_arguments(_ALLOWED, arguments, "make_fast_vec_env")
     if backend == "auto":
         return _make_fastest(env_id, n_envs, seed, env_kwargs)
     if backend == "gymnasium":

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from sb3_reinforce import REINFORCE, GymnasiumVecEnv, RandomWeightSearch
+from sb3_reinforce.common.faults import close_what_is_left
 
 BOX, THREE = spaces.Box(-1.0, 1.0, (3,)), spaces.Discrete(3)
 DICT = spaces.Dict(a=BOX, b=THREE)
@@ -109,6 +111,30 @@ def test_a_dead_worker_is_named_and_training_goes_on_with_others(
     model.set_env(DummyVecEnv([Faulty] * 3))
     model.learn(60, reset_num_timesteps=False)
     assert model.num_timesteps >= n_timesteps + 60
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_whoever_watches_workers_that_were_closed_leaves_the_pipes_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He may look at a pipe's descriptor just before it is closed, and use it when it is that of another pipe."""
+    first, others = SubprocVecEnv([Faulty] * 2, start_method="fork"), set(threading.enumerate())
+    _algorithm("reinforce", first).learn(20)
+    has_looked, goes_on, dup = threading.Event(), threading.Event(), os.dup
+
+    def dup_late(descriptor: int) -> int:
+        has_looked.set()
+        goes_on.wait(60)
+        return dup(descriptor)
+
+    monkeypatch.setattr(os, "dup", dup_late)
+    first.remotes[0].send(("close", None))
+    assert has_looked.wait(60)
+    close_what_is_left(first)
+    second = SubprocVecEnv([Faulty] * 2, start_method="fork")
+    goes_on.set()
+    for watcher in set(threading.enumerate()) - others:
+        watcher.join()
+    assert len(second.reset()) == 2
+    second.close()
 
 
 @both

@@ -303,6 +303,8 @@ TORCH_CLASS = {"__kind__": "class", "name": "torch.nn.ReLU"}
         ("observation_space", 3),
         ("action_space", {"__kind__": "Discrete", "n": 3, "start": 0, "dtype": "<i8"}),
         ("verbose", "loud"),
+        ("policy_aliases", 3),
+        ("is_resumable", "yes"),
         ("gamma", 2.0),
         ("n_episodes", 0),
         ("epsilon", TORCH_CLASS),
