@@ -14,9 +14,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_reinforce.common.constraints import PATH, Test, check_arguments
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.common.saving import write_atomically
-from sb3_reinforce.sharing.extras import import_extra
 from sb3_reinforce.sharing.recorded_policy import (
     RecordedPolicy,
     as_tensors,
@@ -59,13 +59,14 @@ def export_onnx(model: BaseAlgorithm, path: str | pathlib.Path, normalization: V
     :raises OSError: If the file can't be written.
     """
     check_arguments(ARGUMENTS, locals(), "export_onnx")
-    for name in ("onnx", "onnxscript"):
-        import_extra(name, "export")
-    runtime = import_extra("onnxruntime", "export")
+    with needs("export", "export_onnx"):
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
     keys = list(getattr(model.observation_space, "spaces", [OBSERVATION]))
     with recordable(model, normalization) as policy:
         content = _onnx_graph(policy, as_tensors(examples(model.observation_space, 2)), keys)
-        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
         def run(observations: Observations) -> np.ndarray:
             inputs: Any = observations if isinstance(observations, dict) else {OBSERVATION: observations}

@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         register()
+        from sb3_reinforce.zoo.downloads import downloading
         from sb3_reinforce.zoo.reading import TRUSTED, reading_a_run
 
         module = import_rl_zoo3(FUNCTIONS[name]) if name in FUNCTIONS else None
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with reading_a_run(name, arguments, trusted):
             if module is None:
                 _provide_generate_metadata()
-                runpy.run_module(SCRIPTS[name], run_name="__main__")
+                with downloading(arguments):
+                    runpy.run_module(SCRIPTS[name], run_name="__main__")
             else:
                 getattr(module, name)()
     except (HyperparameterError, DamagedFileError, UntrustedFileError) as error:
