@@ -275,6 +275,14 @@ BASELINES_OF_OTHER_EPISODES = ("leave_one_out", "time", "optimal")
 """Those that need two episodes in a rollout."""
 
 
+def knows_states(baseline: str | StateBaseline) -> bool:
+    """
+    :param baseline: One of :data:`BASELINES`, or a function of the user's.
+    :return: Whether its values are of states, whatever followed them in the rollout.
+    """
+    return not isinstance(baseline, str) or baseline in ("linear", "value")
+
+
 def make_baseline(baseline: str | StateBaseline, linear: LinearBaseline, policy: Any, value_net: ValueNet) -> Baseline:
     """
     The baseline that an argument names.

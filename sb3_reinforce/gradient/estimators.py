@@ -197,6 +197,30 @@ def advantages_of(returns: np.ndarray, values: np.ndarray) -> np.ndarray:
     return advantages
 
 
+def generalized_advantages(
+    rewards: np.ndarray, values: np.ndarray, lengths: np.ndarray, gamma: float, gae_lambda: float
+) -> np.ndarray:
+    r"""
+    Generalized advantage estimates, the discounted sum of what each later step turned out better than its value had said:
+
+    .. math:: \hat A_t = \sum_{k \ge t} (\gamma \lambda)^{k-t} \delta_k, \quad \delta_k = r_k + \gamma V(s_{k+1}) - V(s_k)
+
+    with the value 0 after the end of an episode. Schulman et al. (2016), "High-dimensional continuous control using
+    generalized advantage estimation", eq. 16. For :math:`\lambda = 1` they are the return that follows less its value, and
+    unbiased. Below, they have less variance, and are biased as far as the values are wrong.
+
+    :param rewards: Shape ``(n_timesteps,)``.
+    :param values: :math:`V`. Shape ``(n_timesteps,)``.
+    :param lengths: Timesteps of each episode, at least 1. Shape ``(n_episodes,)``.
+    :param gamma: Discount factor.
+    :param gae_lambda: :math:`\lambda`, from 0 to 1.
+    :return: Shape ``(n_timesteps,)``.
+    """
+    next_values = np.append(values[1:], 0.0)
+    next_values[np.cumsum(lengths) - 1] = 0.0
+    return reward_to_go(rewards + gamma * next_values - values, lengths, gamma * gae_lambda)
+
+
 def normalize(advantages: np.ndarray, n_episodes: int) -> np.ndarray:
     """
     Zero mean and unit standard deviation over the timesteps, as SB3's PPO does with each

@@ -18,6 +18,7 @@ from sb3_reinforce.gradient.baselines import (
     BASELINES_OF_OTHER_EPISODES,
     LinearBaseline,
     StateBaseline,
+    knows_states,
     n_linear_regressors,
 )
 from sb3_reinforce.gradient.fisher_matrices import check_unknowns
@@ -35,6 +36,7 @@ CONSTRAINTS: Table = {
     "learning_rate": [Interval(0), CALLABLE],
     "n_episodes": [Interval(1, integer=True), NONE],
     "gamma": [Interval(0, 1)],
+    "gae_lambda": [Interval(0, 1)],
     "baseline": [OneOf(BASELINES), Test("a function of observations and timesteps", callable)],
     "reward_to_go": [BOOLEAN],
     "normalize_advantage": [BOOLEAN],
@@ -91,6 +93,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         learning_rate: float | Schedule | None = None,
         n_episodes: int | None = None,
         gamma: float = 1.0,
+        gae_lambda: float = 1.0,
         baseline: str | StateBaseline = "time",
         reward_to_go: bool = True,
         normalize_advantage: bool = True,
@@ -126,7 +129,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
             learning_rate=learning_rate,  # type: ignore[arg-type]
             n_steps=0,  # a rollout is counted in episodes
             gamma=gamma,
-            gae_lambda=1.0,
+            gae_lambda=gae_lambda,
             ent_coef=ent_coef,
             vf_coef=vf_coef,
             max_grad_norm=max_grad_norm,  # type: ignore[arg-type]
@@ -203,6 +206,12 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
             raise ValueError(
                 f"baseline={self.baseline!r} needs the other episodes of a rollout, but n_episodes is 1. "
                 "Use n_episodes=2 or more, or baseline='none'."
+            )
+        if self.gae_lambda < 1.0 and not (self.reward_to_go and knows_states(self.baseline)):
+            raise ValueError(
+                f"gae_lambda={self.gae_lambda:g} needs the value of each state, and credits an action with what followed, but "
+                f"baseline is {self.baseline!r} and reward_to_go {self.reward_to_go}. Use baseline='linear' or 'value' with "
+                "reward_to_go=True, or gae_lambda=1."
             )
         if self.log_gradient_snr and self.n_episodes == 1:
             raise ValueError("log_gradient_snr needs the spread between episodes, but n_episodes is 1. Use 2 or more.")

@@ -17,7 +17,15 @@ from sb3_reinforce.common.logs import removes_outputs_on_error
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
 from sb3_reinforce.gradient.clipping import clip_gradient
-from sb3_reinforce.gradient.estimators import advantages_of, discounts, normalize, reward_to_go, signal_to_noise, total_return
+from sb3_reinforce.gradient.estimators import (
+    advantages_of,
+    discounts,
+    generalized_advantages,
+    normalize,
+    reward_to_go,
+    signal_to_noise,
+    total_return,
+)
 from sb3_reinforce.gradient.scores import accumulate_gradient, episode_estimates, scores_of
 from sb3_reinforce.gradient.undoing import undone_if_it_fails
 from sb3_reinforce.reinforce.arguments import LEARN_ARGUMENTS, ReinforceArguments
@@ -50,6 +58,8 @@ class REINFORCE(ReinforceArguments):
         policies, 0.05 with linear Gaussian ones, 0.005 with others; 1 for the natural gradient.
     :param n_episodes: Episodes of a rollout, for each step. Default: 8, or one for each environment if there are more.
     :param gamma: Discount factor of what an action is credited with. The default does not discount.
+    :param gae_lambda: Below 1, what follows counts less the later it comes, and the baseline's values say the rest: Schulman
+        et al. (2016), GAE. Less variance; biased as far as the values are wrong. For the baselines that know the state.
     :param baseline: What is subtracted from the return. "none"; "mean" (of the rollout; biased); from its other episodes
         "leave_one_out", "time" (at the same time since the start) or "optimal" (the constant of least variance for each
         parameter); fitted to earlier rollouts "linear" or "value" (the value net); or a function of your own, a
@@ -204,6 +214,8 @@ class REINFORCE(ReinforceArguments):
         targets = value_net.targets(rewards, rollout.lengths, self.gamma)
         values = baseline.predict(rollout, returns)
         advantages = advantages_of(returns, values)
+        if self.gae_lambda < 1.0:
+            advantages = generalized_advantages(rewards, values, rollout.lengths, self.gamma, self.gae_lambda)
         weights = self._weights(advantages, rollout)
         self.policy.set_training_mode(True)
         self.policy.optimizer.zero_grad()

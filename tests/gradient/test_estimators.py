@@ -9,6 +9,7 @@ from sb3_reinforce.gradient.estimators import (
     add_to_last,
     advantages_of,
     discounts,
+    generalized_advantages,
     leave_one_out_baseline,
     mean_baseline,
     no_baseline,
@@ -53,6 +54,30 @@ def test_the_total_return_is_that_of_the_whole_episode(rewards: list[list[float]
 def test_discounts_count_from_the_start_of_each_episode(rewards: list[list[float]], gamma: float) -> None:
     slow = [[gamma**t for t in range(len(episode))] for episode in rewards]
     np.testing.assert_allclose(discounts(flat(rewards)[1], gamma), flat(slow)[0])
+
+
+@given(episodes, st.floats(0, 1), st.floats(0, 1), st.integers(0, 10_000))
+def test_generalized_advantages_are_the_weighed_mean_of_all_n_step_advantages(
+    rewards: list[list[float]], gamma: float, lam: float, seed: int
+) -> None:
+    """As Schulman et al. (2016) define them, before eq. 16: for each n, n rewards and then a value."""
+    rng, slow = np.random.default_rng(seed), []
+    all_values = [rng.normal(size=len(episode)).tolist() for episode in rewards]
+    for episode, values in zip(rewards, all_values, strict=True):
+        for t in range(len(episode)):
+            n_left, mean = len(episode) - t, 0.0
+            for n in range(1, n_left + 1):
+                n_step = sum(gamma**k * episode[t + k] for k in range(n))
+                n_step += gamma**n * values[t + n] if n < n_left else 0.0
+                mean += (lam ** (n - 1) * (1 - lam) if n < n_left else lam ** (n - 1)) * (n_step - values[t])
+            slow.append(mean)
+    flat_rewards, lengths = flat(rewards)
+    fast = generalized_advantages(flat_rewards, flat(all_values)[0], lengths, gamma, lam)
+    np.testing.assert_allclose(fast, slow, rtol=1e-7, atol=1e-7)
+    monte_carlo = reward_to_go(flat_rewards, lengths, gamma) - flat(all_values)[0]
+    np.testing.assert_allclose(
+        generalized_advantages(flat_rewards, flat(all_values)[0], lengths, gamma, 1.0), monte_carlo, rtol=1e-7, atol=1e-7
+    )
 
 
 def test_what_would_have_followed_goes_to_the_last_action() -> None:

@@ -651,6 +651,12 @@ def test_what_is_logged_of_advantages_and_baseline() -> None:
         ({"n_episodes": 2.5}, "n_episodes of REINFORCE must be an integer of at least 1 or None, but got 2.5"),
         ({"n_value_updates": 1.5}, "n_value_updates of REINFORCE must be an integer of at least 0, but got 1.5"),
         ({"gamma": 1.5}, "gamma of REINFORCE must be a finite number from 0 to 1, but got 1.5"),
+        (
+            {"gae_lambda": -0.1, "baseline": "linear"},
+            "gae_lambda of REINFORCE must be a finite number from 0 to 1, but got -0.1",
+        ),
+        ({"gae_lambda": 0.9}, "gae_lambda=0.9 needs the value of each state.*baseline is 'time'.*Use baseline='linear'"),
+        ({"gae_lambda": 0.9, "baseline": "value", "reward_to_go": False}, "gae_lambda=0.9 .*reward_to_go False"),
         ({"baseline": 3}, "baseline of REINFORCE must be one of .* but got 3"),
         ({"baseline": "leave_one_out", "n_episodes": 1}, "needs the other episodes"),
         ({"baseline": "time", "n_episodes": 1}, "needs the other episodes"),
