@@ -12,9 +12,7 @@ def test_all_public_names_are_there_and_documented() -> None:
 
 
 def test_import_brings_neither_the_command_line_nor_what_it_needs() -> None:
-    code = (
-        "import sys, stable_baselines3; before = set(sys.modules); import sb3_reinforce.public; print(*(set(sys.modules) - before))"
-    )
+    code = "import sys, stable_baselines3; before = set(sys.modules); import sb3_reinforce.public; print(*(set(sys.modules) - before))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     new = process.stdout.split()
     assert "sb3_reinforce.reinforce" in new

@@ -89,13 +89,20 @@ MDPS = {"loop": LOOP, "corridor": CORRIDOR, "noisy": NOISY}
 
 
 class TabularEnv(gym.Env[int, int]):
-    """An MDP as an environment: the observation is the state."""
+    """
+    An MDP as an environment: the observation is the state.
 
-    def __init__(self, mdp: MDP) -> None:
+    :param mdp: The MDP.
+    :param allowed: Which actions each state allows, for ``action_masks``; None for all, and no such method.
+    """
+
+    def __init__(self, mdp: MDP, allowed: np.ndarray | None = None) -> None:
         self.mdp = mdp
         self.observation_space = spaces.Discrete(mdp.n_states)  # type: ignore[assignment]
         self.action_space = spaces.Discrete(mdp.n_actions)  # type: ignore[assignment]
         self.render_mode = None
+        if allowed is not None:
+            self.action_masks = lambda: allowed[self.state]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)
@@ -113,18 +120,27 @@ class TabularEnv(gym.Env[int, int]):
         return self.state, outcome.reward, terminated, self.time == self.mdp.time_limit and not terminated, {}
 
 
-def behaviour_of(weight: th.Tensor, bias: th.Tensor, epsilon: float) -> th.Tensor:
-    """The epsilon mixture of a tabular softmax policy. Shape ``(n_states, n_actions)``."""
-    pi = th.softmax(weight.T + bias, dim=1)
-    return (1 - epsilon) * pi + epsilon / pi.shape[1]
+def behaviour_of(weight: th.Tensor, bias: th.Tensor, epsilon: float, allowed: np.ndarray | None = None) -> th.Tensor:
+    """The epsilon mixture of a tabular softmax policy, over what is allowed. Shape ``(n_states, n_actions)``."""
+    logits = weight.T + bias
+    masks = th.ones_like(logits) if allowed is None else th.as_tensor(allowed).to(logits)
+    pi = masks * logits.exp() / (masks * logits.exp()).sum(dim=1, keepdim=True)
+    return (1 - epsilon) * pi + epsilon * masks / masks.sum(dim=1, keepdim=True)
 
 
-def exact_gradient(mdp: MDP, weight: np.ndarray, bias: np.ndarray, epsilon: float = 0.0, gamma: float = 1.0) -> np.ndarray:
+def exact_gradient(
+    mdp: MDP,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    epsilon: float = 0.0,
+    gamma: float = 1.0,
+    allowed: np.ndarray | None = None,
+) -> np.ndarray:
     """Gradient of the expected discounted return by the weights and, after them, the biases."""
     w = th.tensor(weight, dtype=th.float64, requires_grad=True)
     b = th.tensor(bias, dtype=th.float64, requires_grad=True)
     expected_return = th.zeros((), dtype=th.float64)
-    for probability, steps in mdp.trajectories(behaviour_of(w, b, epsilon)):
+    for probability, steps in mdp.trajectories(behaviour_of(w, b, epsilon, allowed)):
         expected_return = expected_return + probability * sum(gamma**t * reward for t, (_, _, reward) in enumerate(steps))
     by_weight, by_bias = th.autograd.grad(expected_return, [w, b])
     return np.concatenate([by_weight.numpy().ravel(), by_bias.numpy()])

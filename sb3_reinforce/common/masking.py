@@ -27,6 +27,9 @@ MASKED = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Action spaces whose choices can be counted."""
 
 
+_FAR = 2.0**100  # the same number in float32, in which torch computes where an action is float32
+
+
 def choices_of_parts(space: spaces.Space) -> list[int]:
     """
     :param space: Discrete, MultiDiscrete or MultiBinary.
@@ -66,7 +69,7 @@ def mask_outputs(outputs: th.Tensor, masks: th.Tensor, space: spaces.Space) -> t
     :param space: Discrete, MultiDiscrete or MultiBinary.
     :return: Logits under which no choice that is not allowed is ever drawn. Shape ``(batch, n_outputs)``.
     """
-    far = th.finfo(outputs.dtype).max / 2
+    far = min(_FAR, th.finfo(outputs.dtype).max / 2)
     if isinstance(space, spaces.MultiBinary):
         return outputs.masked_fill(~masks[:, 1::2], -far).masked_fill(~masks[:, ::2], far)
     return outputs.masked_fill(~masks, -far)
