@@ -44,9 +44,9 @@ def make_fast_vec_env(
     ``backend="auto"`` takes the environment's own vector environment if Gymnasium has one
     (CartPole), else EnvPool if it is installed and knows the environment with the same spaces, else
     :class:`~sb3_reinforce.PythonVecEnv`. Of MuJoCo's environments it takes from EnvPool only those that were shown to
-    agree with Gymnasium's, :data:`~sb3_reinforce.vec_env.envpool.AGREEING_MUJOCO`: for others, as Ant, name the backend. All
-    report returns and lengths of episodes as ``Monitor`` does, have the time limit that ``gymnasium.make`` gives, and take SB3's
-    wrappers.
+    agree with Gymnasium's, :data:`~sb3_reinforce.vec_env.envpool.AGREEING_MUJOCO`: for others, as Ant, name the backend.
+    All report returns and lengths of episodes as ``Monitor`` does, have the time limit that ``gymnasium.make`` gives, and
+    take SB3's wrappers.
 
     :param env_id: Name of a registered environment.
     :param n_envs: Number of parallel environments, at least 1.
