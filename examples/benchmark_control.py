@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
-from solve_mujoco import make_training_env, settings_of
+from solve_mujoco import make_training_env, settings_of  # type: ignore[import-not-found]
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
