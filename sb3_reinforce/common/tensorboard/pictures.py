@@ -82,7 +82,7 @@ class EpisodeVideoCallback(IntervalCallback):
         env: str | Callable[[], gym.Env[Any, Any] | VecEnv],
         every: int | None = None,
         max_steps: int = 500,
-        width: int = 320,
+        width: int = 300,
         seed: int = 0,
     ) -> None:
         super().__init__(every)
@@ -102,7 +102,7 @@ class EpisodeVideoCallback(IntervalCallback):
         finally:
             env.close()
         content, width, height = gif_of(frames, frames_per_second, self.width)
-        summary = encoded_image("evaluation/episode", content, width, height)
+        summary = encoded_image("eval/episode", content, width, height)
         self._write(lambda writer: add_summary(writer, summary, self.num_timesteps))
 
 
