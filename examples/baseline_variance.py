@@ -67,11 +67,11 @@ class Rollouts(BaseCallback):
         return self.n_seen < self.n_rollouts and self.last_return < self.mean_return
 
 
-def stages(seed: int) -> dict[str, dict[str, th.Tensor]]:
-    """The policy's parameters at each stage of one training run."""
+def stages(n_stages: int, seed: int) -> dict[str, dict[str, th.Tensor]]:
+    """The policy's parameters at each of the first stages of one training run."""
     model = REINFORCE("LinearSoftmaxPolicy", make_fast_vec_env(ENV, N_EPISODES, seed=seed), policy_kwargs=POLICY, seed=seed)
     found = {"untrained": copy.deepcopy(model.policy.state_dict())}
-    for name, mean_return in STAGES.items():
+    for name, mean_return in list(STAGES.items())[: n_stages - 1]:
         stop = Rollouts(mean_return=mean_return)
         model.learn(callback=stop, log_interval=None, reset_num_timesteps=False)
         found[f"{name} (return {stop.last_return:.0f})"] = copy.deepcopy(model.policy.state_dict())
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=100, help="rollouts to measure with (default: 100)")
     parser.add_argument("--warm-up", type=int, default=30, help="rollouts before, to fit baselines to (default: 30)")
+    parser.add_argument("--stages", type=int, choices=(1, 2, 3), default=3, help="how many of them (default: 3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, help="where to write the table too, as Markdown")
     options = parser.parse_args()
@@ -121,7 +122,7 @@ def main() -> None:
     th.set_num_threads(1)
     rng = np.random.default_rng(options.seed)
     columns: dict[str, dict[str, str]] = {}
-    for stage, parameters in stages(options.seed).items():
+    for stage, parameters in stages(options.stages, options.seed).items():
         column = columns.setdefault(stage, {})
         reference = np.empty(0)
         for baseline in BASELINES:

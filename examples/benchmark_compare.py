@@ -19,6 +19,7 @@ ALGOS = ["reinforce", "a2c", "ppo", "trpo"]
 def main() -> None:
     """Compare, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algos", nargs="+", default=ALGOS)
     parser.add_argument("--n-jobs", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--backend", default="loky")
     parser.add_argument("--seeds", type=int, default=6)
@@ -26,9 +27,9 @@ def main() -> None:
     options = parser.parse_args()
     rows, results = [], []
     with tempfile.TemporaryDirectory() as folder:
-        plan = {"algos": ALGOS, "envs": ["CartPole-v1"], "seeds": options.seeds, "timesteps": options.timesteps}
+        plan = {"algos": options.algos, "envs": ["CartPole-v1"], "seeds": options.seeds, "timesteps": options.timesteps}
         # What this process itself needs is loaded before the clock runs
-        compare(ALGOS, ["CartPole-v1"], seeds=1, timesteps=20, eval_freq=20, folder=f"{folder}/warm", n_jobs=1)
+        compare(options.algos, ["CartPole-v1"], seeds=1, timesteps=20, eval_freq=20, folder=f"{folder}/warm", n_jobs=1)
         for i, n_jobs in enumerate(options.n_jobs):
             start = time.perf_counter()
             comparison = compare(**plan, folder=f"{folder}/{i}", backend=options.backend, n_jobs=n_jobs)
@@ -36,7 +37,8 @@ def main() -> None:
             if comparison.failures:  # fewer runs are faster
                 raise SystemExit(f"Runs have failed with {n_jobs} workers: {comparison.failures}")
             results.append(pathlib.Path(comparison.folder, "results.csv").read_bytes())
-    print(f"\n{len(ALGOS) * options.seeds} runs of {options.timesteps} timesteps on CartPole-v1, backend {options.backend}\n")
+    n_runs = len(options.algos) * options.seeds
+    print(f"\n{n_runs} runs of {options.timesteps} timesteps on CartPole-v1, backend {options.backend}\n")
     print("| workers | seconds | times as fast |\n|---:|---:|---:|")
     for n_jobs, seconds in rows:
         print(f"| {n_jobs} | {seconds:.1f} | {rows[0][1] / seconds:.2f} |")

@@ -24,6 +24,8 @@ from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
 
 N_ENVS = (1, 4, 16, 64, 256, 1024, 4096)
 LENGTHS = (10, 100, 1_000, 10_000)
+TIMESTEPS = 4_000_000
+LENGTH = 1_000
 
 
 class FixedLength(VectorEnv[Any, Any, Any]):
@@ -129,14 +131,17 @@ def table(what: str, costs: dict[int, Cost]) -> str:
     return "\n".join(rows)
 
 
-def plot(by_envs: dict[int, Cost], by_length: dict[int, Cost], path: pathlib.Path) -> None:
+def plot(by_envs: dict[int, Cost], by_length: dict[int, Cost], length: int, path: pathlib.Path) -> None:
     """Time above, memory below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.4), layout="constrained", dpi=150)
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for column, (costs, label) in enumerate(
-        [(by_envs, "Environments (episodes of 1,000 timesteps)"), (by_length, "Timesteps of an episode (16 environments)")]
+        [
+            (by_envs, f"Environments (episodes of {length:,} timesteps)"),
+            (by_length, "Timesteps of an episode (16 environments)"),
+        ]
     ):
         x = list(costs)
         time_axis, memory_axis = axes[0, column], axes[1, column]
@@ -162,16 +167,23 @@ def main() -> None:
     """Measure, and show what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=10_000, help="of the numbers of environments and of timesteps")
+    parser.add_argument("--length", type=int, default=LENGTH, help="of an episode, where the number of environments varies")
+    parser.add_argument("--timesteps", type=int, default=TIMESTEPS, help="of a measurement, at most; more measure better")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the .md and .png, without the suffix")
     options = parser.parse_args()
     th.set_num_threads(1)
-    by_envs = {n_envs: cost(n_envs, 1_000, min(20_000 * n_envs, 4_000_000)) for n_envs in N_ENVS if n_envs <= options.largest}
-    by_length = {length: cost(16, length, max(500_000, 16 * length)) for length in LENGTHS if length <= options.largest}
+    most = options.timesteps
+    by_envs = {
+        n_envs: cost(n_envs, options.length, min(20_000 * n_envs, most)) for n_envs in N_ENVS if n_envs <= options.largest
+    }
+    by_length = {
+        length: cost(16, length, min(max(500_000, 16 * length), most)) for length in LENGTHS if length <= options.largest
+    }
     text = f"{table('environments', by_envs)}\n\n{table('timesteps of an episode', by_length)}\n"
     print(text)
     if options.output is not None:
         options.output.with_suffix(".md").write_text(text)
-        plot(by_envs, by_length, options.output.with_suffix(".png"))
+        plot(by_envs, by_length, options.length, options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -92,35 +92,35 @@ def solve(model: BaseAlgorithm, max_timesteps: int, test_every: int) -> Solution
     return callback.solution
 
 
-def reinforce_native(seed: int) -> Solution:
+def reinforce_native(seed: int, timesteps: int = 1_000_000) -> Solution:
     """REINFORCE with its defaults, on native environments."""
     env = make_fast_vec_env(ENV, N_NATIVE, seed=seed)
-    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed), 1_000_000, test_every=1)
+    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed), timesteps, test_every=1)
 
 
-def natural_native(seed: int, test_every: int = 1) -> Solution:
+def natural_native(seed: int, timesteps: int = 1_000_000, test_every: int = 1) -> Solution:
     """REINFORCE along the natural gradient, on native environments."""
     env = make_fast_vec_env(ENV, N_NATURAL, seed=seed)
-    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed, **NATURAL), 1_000_000, test_every)
+    return solve(REINFORCE("LinearSoftmaxPolicy", env, seed=seed, **NATURAL), timesteps, test_every)
 
 
-def reinforce_one(seed: int) -> Solution:
+def reinforce_one(seed: int, timesteps: int = 100_000) -> Solution:
     """REINFORCE with its defaults, on a single environment."""
-    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed), 100_000, test_every=1)
+    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed), timesteps, test_every=1)
 
 
-def natural_one(seed: int) -> Solution:
+def natural_one(seed: int, timesteps: int = 60_000) -> Solution:
     """REINFORCE along the natural gradient, on a single environment."""
-    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed, **NATURAL), 60_000, test_every=1)
+    return solve(REINFORCE("LinearSoftmaxPolicy", ENV, seed=seed, **NATURAL), timesteps, test_every=1)
 
 
-def ppo(seed: int) -> Solution:
+def ppo(seed: int, timesteps: int = 100_000) -> Solution:
     """SB3's PPO with the RL Zoo's settings for CartPole-v1."""
     settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20}
     schedules: dict[str, Any] = {"learning_rate": LinearSchedule(1e-3, 0.0, 1.0), "clip_range": LinearSchedule(0.2, 0.0, 1.0)}
     env = make_vec_env(ENV, n_envs=8, seed=seed)
     model = PPO("MlpPolicy", env, seed=seed, device="cpu", **settings, **schedules)
-    return solve(model, 100_000, test_every=2_048)
+    return solve(model, timesteps, test_every=2_048)
 
 
 def row(name: str, solutions: list[Solution]) -> str:
@@ -156,22 +156,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--ppo-seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--timesteps", type=int, help="at most, for each seed (default: enough to solve it)")
     parser.add_argument("--output", type=pathlib.Path, help="where to write the .md, without the suffix")
     options = parser.parse_args()
     th.set_num_threads(1)
-    contestants: dict[str, tuple[Callable[[int], Solution], int]] = {
+    contestants: dict[str, tuple[Callable[..., Solution], int]] = {
         f"REINFORCE linear, natural gradient, native x {N_NATURAL}": (natural_native, options.seeds),
         f"REINFORCE linear, defaults, native x {N_NATIVE}": (reinforce_native, options.seeds),
         "REINFORCE linear, natural gradient, one environment": (natural_one, options.seeds),
         "REINFORCE linear, defaults, one environment": (reinforce_one, options.seeds),
         "SB3 PPO, RL Zoo settings, DummyVecEnv x 8": (ppo, options.ppo_seeds),
     }
+    budget = {} if options.timesteps is None else {"timesteps": options.timesteps}
     lines = ["| what | solved | timesteps, median | at most | seconds, median | at most |", "|---|---|---:|---:|---:|---:|"]
     medians = []
     for name, (contestant, n_seeds) in contestants.items():
         solutions = []
         for seed in range(options.first_seed, options.first_seed + n_seeds):
-            solutions.append(contestant(seed))
+            solutions.append(contestant(seed, **budget))
             print(f"{name}, seed {seed}: {solutions[-1].timesteps:.0f} timesteps, {solutions[-1].seconds:.2f} s", flush=True)
         if solutions:
             lines.append(row(name, solutions))

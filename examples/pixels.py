@@ -64,16 +64,18 @@ def main() -> None:
     """Learn, and see how many balls are caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", type=int, default=8, help="of 512 games each")
+    parser.add_argument("--parts", type=int, default=8, help="how many (default: 8)")
+    parser.add_argument("--games", type=int, default=512, help="of each part (default: 512)")
     options = parser.parse_args()
     th.set_num_threads(1)
     env, games = make_vec_env(Catch, 64, seed=options.seed), make_vec_env(Catch, 100, seed=10_000 + options.seed)
     model = REINFORCE("CnnPolicy", env, learning_rate=1e-3, device="cpu", seed=options.seed)
     for part in range(options.parts):
-        model.learn(512 * (GRID - 1), reset_num_timesteps=part == 0)
+        model.learn(options.games * (GRID - 1), reset_num_timesteps=part == 0)
         caught, _ = evaluate_policy(model, games, 100)
         print(
-            f"after {512 * (part + 1):>5} games: catches {caught:.0%} of 100 new balls (by chance {1 / GRID:.0%})", flush=True
+            f"after {options.games * (part + 1):>5} games: catches {caught:.0%} of 100 new balls (by chance {1 / GRID:.0%})",
+            flush=True,
         )
 
 

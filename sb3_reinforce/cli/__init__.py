@@ -1,4 +1,4 @@
-"""The command line: ``python -m sb3_reinforce train``, ``enjoy`` and ``compare``."""
+"""The command line: ``sb3-reinforce train``, ``enjoy``, ``compare`` and ``zoo``; or ``python -m sb3_reinforce`` train."""
 
 from sb3_reinforce.cli.main import main
 

@@ -1,132 +1,139 @@
-"""``python -m sb3_reinforce enjoy``"""
+"""``sb3-reinforce enjoy``"""
 
-import argparse
-import json
 import pathlib
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_reinforce.cli.shared import TRUSTED_HELP, CliError, check_that_no_module_is_named, env_of, make_env, require_extra
-from sb3_reinforce.common.evaluation import (
-    CUT_OFF_ADVICE,
-    MAX_EPISODE_STEPS_HELP,
-    cut_off_message,
-    episode_limit,
-    limit_episodes,
-    own_time_limit,
-    was_cut_off,
-)
-from sb3_reinforce.common.model_files import read_model_file
-from sb3_reinforce.common.origin import algorithm_of
-from sb3_reinforce.random_weight_search import RandomWeightSearch
-from sb3_reinforce.reinforce import REINFORCE
-from sb3_reinforce.zoo import ALGORITHMS
+from sb3_reinforce.cli.environments import Environments, environments_of
+from sb3_reinforce.cli.errors import CliError
+from sb3_reinforce.cli.loading import SavedModel
+from sb3_reinforce.cli.options import COUNT, COUNT_OR_NONE_AT_ALL, FLAG, NAME, PATH, SEED, Positional, options_of, parse
+from sb3_reinforce.cli.settings import ALIASES
+from sb3_reinforce.cli.shared import require_extra
+from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message, was_cut_off
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
 
-def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int], seed: Callable[[str], int]) -> None:
+@dataclass(frozen=True)
+class Command:
     """
-    :param parser: Of the sub-command.
-    :param positive: Reads a whole number of at least 1.
-    :param seed: Reads a seed.
+    Play a trained model, on the screen or into a video: one of train, of compare or of the RL Zoo.
+
+    :param model: The folder of a run, or a model's file. Without it: the last run of --algo on --env in --log-folder.
+    :param algo: The algorithm of the run, or of a model whose file does not say it.
+    :param env: The environment. Without it: what the run's folder says, or CartPole-v1 where no model is named.
+    :param log_folder: Where runs are.
+    :param exp_id: Number of the run. 0 for the last.
+    :param load_best: Play the best model of the evaluations in training, not the last.
+    :param n_eval_episodes: How many episodes to play.
+    :param video: Write them into this file, MP4 or GIF.
+    :param no_render: Show nothing: only say how each episode went.
+    :param stochastic: Draw actions as in training. Without it: always the most probable one.
+    :param max_episode_steps: Timesteps after which an episode is cut off.
+    :param seed: Of the episodes. Without it: new ones each time.
+    :param trusted: Read pickles and import modules that the files name, which may run any code. Only for files of people
+        whom you trust.
     """
-    parser.add_argument("model", type=pathlib.Path, help="a model file, or the folder that train left")
-    parser.add_argument("--env", help="default: what the model was trained on, if its folder still says so")
-    parser.add_argument("--render", choices=("human", "rgb_array"), help="default: human, or rgb_array with --video")
-    parser.add_argument("--video", type=pathlib.Path, metavar="FILE", help=f"write a video ({' or '.join(VIDEO_SUFFIXES)})")
-    parser.add_argument("--episodes", type=positive, default=3, help="default: 3")
-    parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
-    parser.add_argument("--seed", type=seed, help="default: a new one each time")
-    parser.add_argument("--trusted", action="store_true", help=TRUSTED_HELP)
+
+    model: Annotated[pathlib.Path | None, PATH, Positional] = None
+    algo: Annotated[str | None, NAME] = None
+    env: Annotated[str | None, NAME] = None
+    log_folder: pathlib.Path = pathlib.Path("logs")
+    exp_id: Annotated[int, COUNT_OR_NONE_AT_ALL] = 0
+    load_best: Annotated[bool, FLAG] = False
+    n_eval_episodes: Annotated[int, COUNT] = 3
+    video: pathlib.Path | None = None
+    no_render: Annotated[bool, FLAG] = False
+    stochastic: Annotated[bool, FLAG] = False
+    max_episode_steps: Annotated[int | None, COUNT] = None
+    seed: Annotated[int | None, SEED] = None
+    trusted: Annotated[bool, FLAG] = False
 
 
-def run(options: argparse.Namespace) -> None:
+def main(arguments: Sequence[str]) -> int:
     """
-    Play a trained model, on the screen or into a video.
+    Play a trained model.
 
-    :param options: As parsed.
+    :param arguments: Of the command line, after ``enjoy``.
+    :return: Exit status.
     :raises CliError: If there is no such model, its environment can't be made or rendered, or the video can't be written.
     """
-    path = _model_file(options.model)
-    algorithm = _algorithm_of(path)
-    env_id = options.env or _environment_of(path)
-    if options.video is not None:
-        if options.video.suffix.lower() not in VIDEO_SUFFIXES:
-            raise CliError(f"--video must end in {' or '.join(VIDEO_SUFFIXES)}, but got '{options.video}'")
-        if options.render == "human":
-            raise CliError("--video needs --render rgb_array")
-        require_extra("imageio", *(["imageio_ffmpeg"] if options.video.suffix.lower() == ".mp4" else []))
-    render_mode = options.render or ("human" if options.video is None else "rgb_array")
-    inner_env = make_env(env_id, render_mode)
-    limit = episode_limit(options.max_episode_steps, own_time_limit(inner_env.spec))
-    env = DummyVecEnv([lambda: limit_episodes(Monitor(inner_env), limit)])
-    if env.render_mode != render_mode:
-        raise CliError(f"environment '{env_id}' can't be rendered in the mode {render_mode}")
-    model = algorithm.load(path, env=env, device="cpu", trusted=options.trusted)
-    # load() has seeded NumPy's global generator, from which env.seed(None) would draw
-    env.seed(secrets.randbits(32) if options.seed is None else options.seed)
+    description = "Play a model of train, compare or the RL Zoo, on the screen or into a video."
+    command = Command(**parse(options_of(Command), arguments, "sb3-reinforce enjoy", description, ALIASES))
+    _check_video(command.video)
+    if command.model is None:
+        env_id = command.env or "CartPole-v1"
+        saved = SavedModel.of_last_run(command.log_folder, command.algo or "reinforce", env_id, command.exp_id)
+    else:
+        saved = SavedModel.at(command.model)
+    saved = saved.chosen(command.algo, command.env, command.load_best)
+    render_mode = "rgb_array" if command.video is not None else None if command.no_render else "human"
+    environments = environments_of(saved.env_id, saved.hyperparameters, command.trusted, in_training=False)
+    env = _make_env(environments, command.max_episode_steps, render_mode)
     try:
-        if options.video is None:
-            for _ in _play(model, options.episodes, limit):
+        model, env = saved.load(env, command.trusted)
+        print(f"Playing {saved.path}, {saved.algo} on {saved.env_id}")
+        # load() has seeded NumPy's global generator, from which env.seed(None) would draw
+        env.seed(secrets.randbits(32) if command.seed is None else command.seed)
+        limit = environments.episode_limit(command.max_episode_steps)
+        frames = _play(model, env, command.n_eval_episodes, limit, command.stochastic)
+        if command.video is None:
+            for _ in frames:
                 pass
         else:
-            _write_video(options.video, _play(model, options.episodes, limit), env)
+            _write_video(command.video, frames, env)
     except KeyboardInterrupt:
         print("Stopped.")
     finally:
         env.close()
+    return 0
 
 
-def _model_file(path: pathlib.Path) -> pathlib.Path:
-    for candidate in (path / "model.zip", path, pathlib.Path(f"{path}.zip")):
-        if candidate.is_file():
-            return candidate
-    raise CliError(f"there is no model at '{path}'")
+def _check_video(video: pathlib.Path | None) -> None:
+    if video is not None:
+        if video.suffix.lower() not in VIDEO_SUFFIXES:
+            raise CliError(f"--video must end in {' or '.join(VIDEO_SUFFIXES)}, but got '{video}'")
+        require_extra("imageio", *(["imageio_ffmpeg"] if video.suffix.lower() == ".mp4" else []))
 
 
-def _algorithm_of(path: pathlib.Path) -> type[REINFORCE] | type[RandomWeightSearch]:
-    name = algorithm_of(read_model_file(path).data)
-    for algorithm in ALGORITHMS.values():
-        if name is not None and name.endswith(f".{algorithm.__name__}"):
-            return algorithm
-    raise CliError(f"'{path}' was saved by neither of {', '.join(ALGORITHMS)}")
+def _make_env(environments: Environments, max_episode_steps: int | None, render_mode: str | None) -> VecEnv:
+    limit = environments.episode_limit(max_episode_steps)
+    env = environments.make(1, limit, render_mode)[1]
+    if env.render_mode != render_mode:
+        env.close()
+        raise CliError(f"environment '{environments.env_id}' can't be rendered in the mode {render_mode}")
+    return env
 
 
-def _environment_of(path: pathlib.Path) -> str:
-    """What train has written beside the model."""
-    try:
-        env_id = str(json.loads((path.parent / "evaluation.json").read_text())["env"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CliError(f"nothing beside '{path}' says what environment it plays; name it with --env") from error
-    check_that_no_module_is_named(env_id, f"'evaluation.json' beside '{path}'")
-    return env_id
-
-
-def _play(model: REINFORCE | RandomWeightSearch, n_episodes: int, max_episode_steps: int) -> Iterator[np.ndarray]:
-    """Play greedily; yield each frame, and say how each episode went."""
-    env = env_of(model)
-    obs = env.reset()
-    n_cut_off = 0
+def _play(model: BaseAlgorithm, env: VecEnv, n_episodes: int, limit: int, stochastic: bool) -> Iterator[np.ndarray]:
+    """Play; yield each frame, and say how each episode went."""
+    obs: Any = env.reset()
+    returns, n_cut_off = [], 0
     for episode in range(n_episodes):
-        done = False
-        while not done:
+        state, starts = None, np.ones(1, bool)
+        while True:
             if env.render_mode == "rgb_array":
                 yield env.get_images()[0]  # type: ignore[misc]
-            action, _ = model.predict(obs, deterministic=True)  # type: ignore[arg-type]
+            action, state = model.predict(obs, state, starts, deterministic=not stochastic)
             obs, _, dones, infos = env.step(action)
-            done = dones[0]
+            starts = dones
+            if "episode" in infos[0]:  # as Monitor has it: an Atari game has several lives
+                break
         info = infos[0]["episode"]
         ending = "was cut off" if was_cut_off(infos[0]) else "finished"
         print(f"Episode {episode + 1} {ending} after {info['l']} timesteps, return {info['r']:g}")
+        returns.append(info["r"])
         n_cut_off += was_cut_off(infos[0])
+    print(f"Mean return of {n_episodes} episodes: {np.mean(returns):.2f} ± {np.std(returns):.2f}")
     if n_cut_off:
-        print(cut_off_message(n_cut_off, n_episodes, max_episode_steps), CUT_OFF_ADVICE)
+        print(cut_off_message(n_cut_off, n_episodes, limit), CUT_OFF_ADVICE)
 
 
 def _write_video(path: pathlib.Path, frames: Iterator[np.ndarray], env: VecEnv) -> None:

@@ -1,47 +1,38 @@
-"""The parser of the command line, and how it says what went wrong."""
+"""The commands, and how what went wrong is said. Only the standard library is imported before a command is known."""
 
-import argparse
+import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from types import ModuleType
 
-import gymnasium as gym
+from sb3_reinforce.cli.errors import CliError, Stopped
+from sb3_reinforce.version import __version__
 
-from sb3_reinforce.cli import enjoy, train
-from sb3_reinforce.cli.resuming import Terminated
-from sb3_reinforce.cli.shared import CliError
-from sb3_reinforce.compare import cli as compare
+COMMANDS = {
+    "train": ("sb3_reinforce.cli.train", "train a model, evaluate it, leave all in a folder"),
+    "enjoy": ("sb3_reinforce.cli.enjoy", "play a trained model, on the screen or into a video"),
+    "compare": ("sb3_reinforce.compare.cli", "train many algorithms with many seeds, and report"),
+    "zoo": ("sb3_reinforce.zoo.__main__", "the RL Zoo's commands, with our algorithms in them"),
+}
+HELP = f"""usage: sb3-reinforce COMMAND [OPTIONS]
 
+REINFORCE at home in Stable-Baselines3, version {__version__}
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise CliError(message)
+commands:
+{chr(10).join(f"  {name:9}{text}" for name, (_, text) in COMMANDS.items())}
 
+options:
+  -h, --help   show this; after a command, show the options of the command
+  --version    show the version
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but got '{text}'")
-    return int(text)
+examples:
+  sb3-reinforce train --env CartPole-v1
+  sb3-reinforce train --env Acrobot-v1 --baseline value --seed 1
+  sb3-reinforce enjoy --env CartPole-v1 --video cartpole.mp4
+  sb3-reinforce compare --algo reinforce ppo --env CartPole-v1 --seeds 5
 
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32 - 1, but got '{text}'")
-    return int(text)
-
-
-def _build_parser() -> _Parser:
-    parser = _Parser(prog="python -m sb3_reinforce", description="Train and play REINFORCE and RandomWeightSearch.")
-    commands = parser.add_subparsers(dest="command", metavar="{train,enjoy,compare}")
-    for name, module, text in (
-        ("train", train, "train a model, evaluate it, and leave everything in a folder"),
-        ("enjoy", enjoy, "play a trained model"),
-        ("compare", compare, "train many algorithms with many seeds, and report which is better"),
-    ):
-        command = commands.add_parser(name, help=text)
-        module.add_arguments(command, _positive, _seed)
-        command.set_defaults(run=module.run)
-    return parser
+Without a command it trains. So "sb3-reinforce" alone solves CartPole-v1.
+"python -m sb3_reinforce" is the same as "sb3-reinforce"."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,15 +43,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: Exit status: 0, 2 for something that can't be done, 130 after Ctrl-C, or 143 after SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
+    if arguments[:1] == ["--version"]:
+        print(f"sb3-reinforce {__version__}")
+        return 0
+    if not arguments or arguments[0].startswith("-"):
         arguments.insert(0, "train")
+    name, *arguments = arguments
+    if name not in COMMANDS:
+        print(f"{HELP}\n\nerror: there is no command '{name}'", file=sys.stderr)
+        return 2
+    return _run(name, arguments)
+
+
+def _run(name: str, arguments: list[str]) -> int:
     try:
-        options = _build_parser().parse_args(arguments)
-        options.run(options)
-    except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, gym.error.Error) as error:
+        return int(_command(name).main(arguments))
+    except SystemExit as end:  # the options were wrong, and that has been said, or help was asked for
+        return end.code if isinstance(end.code, int) else 2 if end.code else 0
+    except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, AssertionError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print("Stopped.", file=sys.stderr)
-        return 143 if isinstance(stop, Terminated) else 130
-    return 0
+        print(str(stop) or "Stopped.", file=sys.stderr)
+        return stop.status if isinstance(stop, Stopped) else 130
+
+
+def _command(name: str) -> ModuleType:
+    """The module of a command. To import what it needs takes seconds, so a terminal is told that something happens."""
+    is_watched = sys.stderr.isatty()
+    if is_watched:
+        print(f"sb3-reinforce {__version__}: importing PyTorch and Stable-Baselines3 ...", end="", file=sys.stderr, flush=True)
+    try:
+        return importlib.import_module(COMMANDS[name][0])
+    finally:
+        if is_watched:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

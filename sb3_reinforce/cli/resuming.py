@@ -1,32 +1,25 @@
 """What lets a training of the command line be interrupted, and go on."""
 
-import argparse
-import json
 import os
 import pathlib
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat, configure
-from stable_baselines3.common.monitor import ResultsWriter
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.monitor import Monitor, ResultsWriter
+from stable_baselines3.common.vec_env import VecMonitor
 
-from sb3_reinforce.cli.shared import CliError, check_that_no_module_is_named
+from sb3_reinforce.cli.errors import Terminated
 from sb3_reinforce.common.checkpoints import ResumableCheckpointCallback
 from sb3_reinforce.common.saving import write_atomically
 
-SETTINGS = ("algo", "env", "timesteps", "seed", "n_envs", "fast", "max_episode_steps")
-"""Options that a training keeps when it goes on."""
-_SETTINGS_FILE, _CHECKPOINTS, _MONITOR, _PROGRESS = "training.json", "checkpoints", "monitor.csv", "progress.csv"
+_CHECKPOINTS, _MONITORS, _PROGRESS = "checkpoints", "*monitor.csv", "progress.csv"
 _TIMESTEPS = "time/total_timesteps"
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a training as Ctrl-C does."""
 
 
 @contextmanager
@@ -52,53 +45,6 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def write_settings(folder: pathlib.Path, options: argparse.Namespace, is_finished: bool = False) -> None:
-    """
-    Leave in the folder what its training was begun with.
-
-    :param folder: Where a training leaves everything.
-    :param options: As parsed.
-    :param is_finished: Whether there is nothing to go on with any more.
-    """
-    settings = {name: getattr(options, name) for name in SETTINGS}
-    write_atomically(folder / _SETTINGS_FILE, (json.dumps({**settings, "finished": is_finished}, indent=2) + "\n").encode())
-    if is_finished:
-        shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
-
-
-def options_of(folder: pathlib.Path, options: argparse.Namespace) -> argparse.Namespace:
-    """
-    :param folder: Where a training left everything.
-    :param options: As parsed, of the command that goes on with it.
-    :return: What it was begun with, read by the same parser.
-    :raises CliError: If there is no such training, it has finished, or an option can't be another now.
-    """
-    try:
-        settings = json.loads((folder / _SETTINGS_FILE).read_text())
-        arguments = [argument for name in SETTINGS for argument in _as_arguments(name, settings[name])]
-        is_finished = settings["finished"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CliError(f"there is no training in '{folder}' to go on with") from error
-    begun = options.parser.parse_args(arguments)
-    if is_finished:
-        raise CliError(f"the training in '{folder}' has finished; its model is '{folder / 'model.zip'}'")
-    if options.env != begun.env:
-        check_that_no_module_is_named(begun.env, f"'{folder / _SETTINGS_FILE}'")
-    defaults = options.parser.parse_args([])
-    for name in (*SETTINGS, "output"):
-        given = getattr(options, name)
-        if given not in (getattr(defaults, name), getattr(begun, name)):
-            raise CliError(f"a training goes on with the --{name.replace('_', '-')} that it was begun with: leave it out")
-    return argparse.Namespace(**{**vars(options), **{name: getattr(begun, name) for name in SETTINGS}})
-
-
-def _as_arguments(name: str, value: Any) -> list[str]:
-    option = f"--{name.replace('_', '-')}"
-    if value is None or value is False:
-        return []
-    return [option] if value is True else [f"{option}={value}"]
-
-
 class Checkpoints(ResumableCheckpointCallback):
     """
     Checkpoints that know how far the log was.
@@ -109,7 +55,7 @@ class Checkpoints(ResumableCheckpointCallback):
 
     def __init__(self, folder: pathlib.Path, every_seconds: float) -> None:
         super().__init__(folder / _CHECKPOINTS, every_seconds=every_seconds)
-        self._monitor = folder / _MONITOR
+        self._folder = folder
 
     @staticmethod
     def latest_of(folder: pathlib.Path) -> pathlib.Path | None:
@@ -120,24 +66,36 @@ class Checkpoints(ResumableCheckpointCallback):
         return Checkpoints.latest(folder / _CHECKPOINTS)
 
     def _save(self) -> None:
-        self.model.n_bytes_of_log = os.path.getsize(self._monitor)  # type: ignore[attr-defined]
+        sizes = {path.name: path.stat().st_size for path in self._folder.glob(_MONITORS)}
+        self.model.n_bytes_of_logs = sizes  # type: ignore[attr-defined]
         super()._save()
 
 
-def monitored(env: VecEnv, folder: pathlib.Path, n_bytes: int | None) -> VecMonitor:
+def remove_checkpoints(folder: pathlib.Path) -> None:
     """
-    :param env: The environments.
-    :param folder: Where the log of their episodes is.
-    :param n_bytes: How far to keep the log that is there; None to begin one.
-    :return: The environments, which log their episodes.
+    :param folder: Of a training that has finished.
     """
-    path = folder / _MONITOR
-    if n_bytes is None or not path.exists():
-        return VecMonitor(env, str(path))
-    monitor = VecMonitor(env)
-    os.truncate(path, min(n_bytes, path.stat().st_size))
-    monitor.results_writer = ResultsWriter(str(path), override_existing=False)
-    return monitor
+    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+
+
+def log_episodes(
+    monitors: Sequence[Monitor | VecMonitor], folder: pathlib.Path, env_id: str, n_bytes: dict[str, int] | None
+) -> None:
+    """
+    Let environments write what their episodes were, into files as SB3 and the RL Zoo name them.
+
+    :param monitors: What monitors them.
+    :param folder: Where the files go.
+    :param env_id: Which environment they are.
+    :param n_bytes: How far to keep the files that are there, by their names; None to begin new ones.
+    """
+    for i, monitor in enumerate(monitors):
+        path = folder / ("monitor.csv" if isinstance(monitor, VecMonitor) else f"{i}.monitor.csv")
+        is_continued = n_bytes is not None and path.exists() and n_bytes.get(path.name, 0) > 0
+        if n_bytes is not None and is_continued:
+            os.truncate(path, min(n_bytes[path.name], path.stat().st_size))
+        header: dict[str, float | str] = {"t_start": time.time(), "env_id": env_id}
+        monitor.results_writer = ResultsWriter(str(path), header, override_existing=not is_continued)
 
 
 def make_logger(folder: pathlib.Path, n_timesteps: int | None) -> Logger:

@@ -10,14 +10,11 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_reinforce.cli.errors import CliError
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
-TRUSTED_HELP = "read pickles in the model's file too, which may run any code: only for files of people whom you trust"
-
-
-class CliError(Exception):
-    """Something the user asked for can't be done; the message says it in one line."""
+Model = REINFORCE | RandomWeightSearch
 
 
 def require_extra(*modules: str) -> None:
@@ -29,20 +26,19 @@ def require_extra(*modules: str) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise CliError(f"this needs the package '{module}': pip install \"sb3-reinforce[extra]\"") from error
+            raise CliError(f"this needs the package '{module}': pip install \".[extra]\" from a clone") from error
 
 
-def make_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
+def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
     """
     :param env_id: Gymnasium's id of an environment.
-    :param render_mode: How it is rendered. None if it is not.
+    :param kwargs: What it is made with, ``render_mode`` among others.
     :return: The environment.
     :raises CliError: If it can't be made.
     """
     try:
-        # Not every environment knows of render modes
-        return gym.make(env_id) if render_mode is None else gym.make(env_id, render_mode=render_mode)
-    except (gym.error.Error, ImportError, ValueError, TypeError) as error:
+        return gym.make(env_id, **kwargs)
+    except (gym.error.Error, ImportError, ValueError, TypeError, AttributeError) as error:
         raise CliError(f"environment '{env_id}' can't be made: {error}") from error
 
 
@@ -61,7 +57,7 @@ def check_that_no_module_is_named(env_id: str, where: str) -> None:
         )
 
 
-def env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
+def env_of(model: Model) -> VecEnv:
     """
     :param model: A model that has an environment.
     :return: The environment.
@@ -71,7 +67,7 @@ def env_of(model: REINFORCE | RandomWeightSearch) -> VecEnv:
     return env
 
 
-def save_where_there_is_room(model: REINFORCE | RandomWeightSearch, path: pathlib.Path) -> None:
+def save_where_there_is_room(model: Model, path: pathlib.Path) -> None:
     """
     :param model: What was trained, perhaps for days.
     :param path: Where it belongs.

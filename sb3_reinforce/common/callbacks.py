@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
 from sb3_reinforce.common.constraints import BOOLEAN, NONE, Interval, Table, checked
+from sb3_reinforce.common.log_keys import LENGTH, RETURN, TIMESTEPS
 
 ARGUMENTS: Table = {
     "window_size": [Interval(1, integer=True)],
@@ -135,8 +136,8 @@ class EpisodeDurationCallback(EpisodeEndCallback):
     ``rollout/episode_length`` and ``rollout/episode_return`` go to TensorBoard, CSV and JSON as a
     point for every episode, at the timestep at which it ended. On stdout, the last of them stand
     in the algorithm's next table with ``rollout/episode_length_mean``,
-    ``rollout/episode_return_mean`` and ``rollout/episode_return_best``, which every output
-    shows once a log.
+    ``rollout/episode_return_mean`` and ``rollout/episode_return_best``. CSV and JSON have these once a log;
+    TensorBoard has not, for they repeat the points and SB3's ``rollout/ep_rew_mean`` and ``rollout/ep_len_mean``.
 
     With REINFORCE, the episodes of its rollouts count, those of idle environments do not. With ARS, an episode's point
     stands at the timestep at which its candidate has been evaluated.
@@ -162,13 +163,13 @@ class EpisodeDurationCallback(EpisodeEndCallback):
             self.best_return = episode_return
             if self.verbose >= 1:
                 print(f"Episode {self.n_episodes}: new best return {episode_return:g} in {length} timesteps")
-        self._log_episode({"rollout/episode_length": length, "rollout/episode_return": episode_return})
+        self._log_episode({LENGTH: length, RETURN: episode_return})
 
     def _log_episode(self, values: dict[str, float]) -> None:
         """A point for this episode where points are kept; a table for each would drown the terminal."""
-        point = {**values, "time/total_timesteps": self.num_timesteps}
+        point = {**values, TIMESTEPS: self.num_timesteps}
         excluded: dict[str, tuple[str, ...]] = {key: () for key in values}
-        excluded["time/total_timesteps"] = ("tensorboard",)
+        excluded[TIMESTEPS] = ("tensorboard",)
         for output in self.logger.output_formats:
             if not isinstance(output, HumanOutputFormat):
                 output.write(point, excluded, self.num_timesteps)
@@ -178,9 +179,9 @@ class EpisodeDurationCallback(EpisodeEndCallback):
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
         if self.returns:
-            self.logger.record("rollout/episode_length_mean", float(np.mean(self.lengths)))
-            self.logger.record("rollout/episode_return_mean", float(np.mean(self.returns)))
-            self.logger.record("rollout/episode_return_best", float(self.best_return))
+            self.logger.record(f"{LENGTH}_mean", float(np.mean(self.lengths)), exclude="tensorboard")
+            self.logger.record(f"{RETURN}_mean", float(np.mean(self.returns)), exclude="tensorboard")
+            self.logger.record(f"{RETURN}_best", float(self.best_return), exclude="tensorboard")
 
 
 class EpsilonCallback(BaseCallback):

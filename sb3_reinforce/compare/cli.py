@@ -1,65 +1,67 @@
-"""``python -m sb3_reinforce compare``"""
+"""``sb3-reinforce compare``"""
 
-import argparse
 import pathlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
-from sb3_reinforce.common.evaluation import MAX_EPISODE_STEPS_HELP
+from sb3_reinforce.cli.errors import Stopped
+from sb3_reinforce.cli.options import COUNT, PATH, SEED, Option, options_of, parse
 from sb3_reinforce.compare.comparison import Comparison, compare
 
 N_NAMED = 10
-_HYPERPARAMS_HELP = (
-    "algorithms: environments: hyperparameters. What stands in it as Python is run, as in the RL Zoo: only for files that you "
-    "have read"
-)
+# Names of options, in the words of the other commands, and how they are read
+_OPTIONS: dict[str, tuple[str, Any]] = {
+    "algos": ("algo", list[str]),
+    "envs": ("env", list[str]),
+    "seeds": ("seeds", list[Annotated[int, SEED]]),
+    "timesteps": ("timesteps", Annotated[int | None, COUNT]),
+    "eval_freq": ("eval_freq", Annotated[int | None, COUNT]),
+    "n_eval_episodes": ("n_eval_episodes", Annotated[int, COUNT]),
+    "max_episode_steps": ("max_episode_steps", Annotated[int | None, COUNT]),
+    "hyperparams": ("hyperparams", Annotated[pathlib.Path | None, PATH]),
+    "folder": ("log_folder", Annotated[pathlib.Path | None, PATH]),
+    "backend": ("backend", Literal["loky", "ray", "dask"]),
+}
+_ALIASES = {
+    "algo": ("-a",),
+    "env": ("-e",),
+    "timesteps": ("-n", "--n-timesteps"),
+    "log_folder": ("-f",),
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser, positive: Callable[[str], int], seed: Callable[[str], int]) -> None:
+def _option(option: Option) -> Option:
+    name, kind = _OPTIONS.get(option.argument, (option.name, option.type))
+    default = [10] if option.argument == "seeds" else option.default
+    return replace(option, name=name, type=kind, default=default)
+
+
+def main(arguments: Sequence[str]) -> int:
     """
-    :param parser: Of the sub-command.
-    :param positive: Reads a whole number of at least 1.
-    :param seed: Reads a seed.
-    """
-    parser.add_argument("--algos", nargs="+", required=True, help="names of algorithms, as in the RL Zoo")
-    parser.add_argument("--envs", nargs="+", required=True, help="registered Gymnasium environments, or module:Id-v0")
-    parser.add_argument("--seeds", nargs="+", type=seed, default=[10], help="how many; or several: these (default: 10)")
-    parser.add_argument("--timesteps", type=positive, help="of every run (default: those of its hyperparameters)")
-    parser.add_argument("--eval-freq", type=positive, help="timesteps between evaluations (default: 20 in the shortest run)")
-    parser.add_argument("--n-eval-episodes", type=positive, default=10, help="episodes of an evaluation (default: 10)")
-    parser.add_argument("--max-episode-steps", type=positive, help=MAX_EPISODE_STEPS_HELP)
-    parser.add_argument("--hyperparams", type=pathlib.Path, metavar="YAML", help=_HYPERPARAMS_HELP)
-    parser.add_argument("--folder", type=pathlib.Path, help="default: a folder under logs/ for each plan")
-    parser.add_argument("--backend", default="loky", help="loky, ray or dask (default: loky)")
-    parser.add_argument("--n-jobs", type=int, default=-1, help="workers; -1 for one a core (default: -1)")
-    parser.add_argument("--address", help="of a Ray or Dask cluster (default: one on this machine)")
-    parser.add_argument("--device", default="cpu", help="default: cpu")
+    Compare, print the results, and say where the report is.
 
-
-def run(options: argparse.Namespace) -> None:
-    """
-    Compare, and say where the report is.
-
-    :param options: As parsed.
+    :param arguments: Of the command line, after ``compare``.
+    :return: Exit status.
     :raises RuntimeError: If a run has failed, when all others have finished.
+    :raises Stopped: After Ctrl-C.
     """
-    comparison = compare(
-        options.algos,
-        options.envs,
-        options.seeds if len(options.seeds) > 1 else options.seeds[0],
-        timesteps=options.timesteps,
-        eval_freq=options.eval_freq,
-        n_eval_episodes=options.n_eval_episodes,
-        max_episode_steps=options.max_episode_steps,
-        hyperparams=options.hyperparams,
-        folder=options.folder,
-        backend=options.backend,
-        n_jobs=options.n_jobs,
-        address=options.address,
-        device=options.device,
-    )
-    print(f"The report: {comparison.report}")
+    options = [_option(option) for option in options_of(compare)]
+    description = "Train many algorithms with many seeds, and report which is better."
+    values = parse(options, arguments, "sb3-reinforce compare", description, _ALIASES)
+    given = {option.argument: values[option.name] for option in options}
+    given["seeds"] = given["seeds"] if len(given["seeds"]) > 1 else given["seeds"][0]
+    try:
+        comparison = compare(**given)
+    except KeyboardInterrupt as stop:
+        raise Stopped("Stopped. What has finished is kept: the same command goes on from there.") from stop
+    from sb3_reinforce.compare.overview import results_table
+
+    print(results_table(comparison.results))
+    print(f"The report:\n  {comparison.report}")
     if comparison.failures:
         raise RuntimeError(_failure_message(comparison))
+    return 0
 
 
 def _failure_message(comparison: Comparison) -> str:

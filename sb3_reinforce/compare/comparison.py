@@ -122,10 +122,11 @@ def compare(
                 failures = _keep_all(outcomes, folder, len(plan.runs) - len(to_do), len(plan.runs))
             results = storage.read_results(folder)
             storage.write_table(folder / "results.csv", results)
-            storage.write_table(folder / "times.csv", storage.read_times(folder))
+            times = storage.read_times(folder)
+            storage.write_table(folder / "times.csv", times)
             _mention_what_was_cut_off(results)
             thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
-            report = write_report(folder, results, thresholds, _details(plan, failures))
+            report = write_report(folder, results, thresholds, _details(plan, failures, times))
     finally:
         remove_leftovers()
     return Comparison(folder, results, failures, report)
@@ -208,7 +209,7 @@ def _keep_all(outcomes: "Iterable[Outcome]", folder: pathlib.Path, n_finished: i
     return dict(sorted(failures.items()))
 
 
-def _details(plan: "Plan", failures: "dict[RunName, str]") -> dict[str, Any]:
+def _details(plan: "Plan", failures: "dict[RunName, str]", times: "pd.DataFrame") -> dict[str, Any]:
     """What the report says beside the results."""
     from sb3_reinforce.compare.plan import installed
 
@@ -217,5 +218,6 @@ def _details(plan: "Plan", failures: "dict[RunName, str]") -> dict[str, Any]:
         **described,
         "versions": {**described["versions"], **installed(REPORT_PACKAGES)},
         "command": shlex.join(sys.orig_argv),
+        "times": times,
         "failures": [{**name._asdict(), "error": error} for name, error in failures.items()],
     }

@@ -53,6 +53,14 @@ def score_table(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.pivot(index="timesteps", columns="seed", values="mean_reward").sort_index().ffill().dropna()
 
 
+def untrained_scores(results: pd.DataFrame) -> np.ndarray:
+    """
+    :param results: The evaluations in one environment.
+    :return: The scores of all evaluations before training, at timestep 0. There may be none.
+    """
+    return results["mean_reward"][results["timesteps"] == 0].to_numpy(float)
+
+
 def times_to_threshold(results: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """
     :param results: The evaluations in one environment.
@@ -88,8 +96,10 @@ def scores_of_all(results: pd.DataFrame) -> tuple[Scores, Scores, dict[str, list
     run = ["algo", "env", "seed"]
     budgets = results.groupby("env", sort=False)["timesteps"].max()
     # As many shares as the run with the fewest evaluations has, for the other runs have one in each share as well
-    n_shares = results.groupby(run)["timesteps"].count().groupby("env").max().min()
-    parts = np.arange(1, n_shares + 1)
+    trained = results[results["timesteps"] > 0].groupby(run)["timesteps"].count().groupby("env").max()
+    n_shares = int(trained.reindex(budgets.index, fill_value=1).min())
+    all_from_0 = (results.groupby(run)["timesteps"].min() == 0).all()
+    parts = np.arange(0 if all_from_0 else 1, n_shares + 1)
     n_envs = results.drop_duplicates(run).groupby(["algo", "seed"], sort=False)["env"].count()
     steps, scores, left_out = {}, {}, {}
     for algo, counts in n_envs.groupby("algo", sort=False):

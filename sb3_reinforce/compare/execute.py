@@ -6,8 +6,6 @@ import logging
 import multiprocessing
 import os
 import pathlib
-import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +18,7 @@ from joblib.executor import get_memmapping_executor
 from sb3_reinforce.common.constraints import Interval, OneOf, Test, check_arguments
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.compare.run import Outcome, execute
+from sb3_reinforce.compare.workers import end_with_parent
 
 # How often a run may be under way while a worker dies before it is suspected, and has to run alone
 MAX_DEATHS = 2
@@ -28,7 +27,6 @@ DASK_TIMEOUT = 300
 # What loky, Ray and Dask raise for a worker process that has ended; anything else has a reason of its own
 DEATHS = {"TerminatedWorkerError", "RayActorError", "WorkerCrashedError", "KilledWorker"}
 ANY_NUMBER = 1_000_000
-SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def execute_all(runs: Sequence[Run]) -> Iterator[Outcome]:
@@ -140,21 +138,6 @@ class _IsolatingLokyBackend(LokyBackend):  # type: ignore[misc]
         super().terminate()
         if workers is not None:
             workers.shutdown()
-
-
-def end_with_parent(parent: int) -> None:
-    """
-    Let this process end when its parent does. Workers of loky whose parent was killed would go on for nobody.
-
-    :param parent: Process id of the parent.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _use_rays_token() -> None:

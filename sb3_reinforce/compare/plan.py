@@ -36,6 +36,8 @@ PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "torch",
 ENVIRONMENT_PACKAGES = ("ale-py", "box2d", "box2d-py", "mujoco", "opencv-python", "opencv-python-headless", "pygame")
 # An environment is evaluated this often, by default, within its smallest budget
 N_EVALUATIONS = 20
+# What an untrained policy scores
+FIRST_EVALUATION = 0
 
 
 class RunName(NamedTuple):
@@ -78,8 +80,11 @@ class Run:
 
     @property
     def evaluation_timesteps(self) -> list[int]:
-        """The timesteps to evaluate at: the same for all runs of an environment as far as they go, and the end of each."""
-        return [*range(self.eval_freq, self.n_timesteps, self.eval_freq), self.n_timesteps]
+        """
+        The timesteps to evaluate at: before training, then the same for all runs of an environment as far as they go, and the
+        end of each.
+        """
+        return [FIRST_EVALUATION, *range(self.eval_freq, self.n_timesteps, self.eval_freq), self.n_timesteps]
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Plan:
             "algos": list(hyperparameters),
             "envs": list(dict.fromkeys(run.name.env for run in self.runs)),
             "seeds": list(dict.fromkeys(run.name.seed for run in self.runs)),
+            "first_evaluation": FIRST_EVALUATION,
             "eval_freq": {run.name.env: run.eval_freq for run in self.runs},
             "n_eval_episodes": self.runs[0].n_eval_episodes,
             "max_episode_steps": {run.name.env: run.max_episode_steps for run in self.runs},

@@ -1,7 +1,7 @@
 """
 The report of a comparison: ``report.md``, the same as ``report.html``, and the figures.
 
-It is written once, in Markdown; the page is made from that, with the figures inside.
+It is written once, in Markdown, from a template; the page is made from that, with the figures inside.
 """
 
 import base64
@@ -33,7 +33,8 @@ def write_report(
     :param thresholds: For each environment the score at which it counts as solved, or None.
     :param details: ``command``, a string; ``versions``, ``{package: version}``; ``hyperparameters``,
         ``{algo: {env: {name: value}}}``; and ``failures``, a list of ``{"algo", "env", "seed", "error"}``. If there are
-        episodes that were cut off, also ``max_episode_steps``, ``{env: timesteps}``.
+        episodes that were cut off, also ``max_episode_steps``, ``{env: timesteps}``. If it is known how long runs took, also
+        ``times``, a table ``algo, env, seed, seconds``.
     :return: The path of ``report.html``, which needs no other file.
     :raises ValueError: If results or details lack something, or an evaluation is there twice.
     :raises OSError: If a file can't be written.

@@ -64,6 +64,8 @@ def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
     elif old != new and name.startswith("code "):
         yield f"the source of {name.removeprefix('code ')} has changed since"
+    elif name == "first_evaluation" and old is None:
+        yield "its runs were not evaluated before training, as they are now, so the two can't be put together"
     elif old != new:
         yield f"{name} was {old} there, and is {new} now"
 

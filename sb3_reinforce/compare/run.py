@@ -193,7 +193,8 @@ class Experiment(ExperimentManager):
 class EvalCallbackAtTimesteps(EvalCallback):
     """
     SB3's EvalCallback at given timesteps, so that runs with different numbers of environments have theirs in common.
-    An evaluation takes place at the first step that reaches its timesteps, and is entered under these.
+    An evaluation takes place at the first step that reaches its timesteps, and is entered under these; that at 0 before
+    training.
 
     If training ends before them all, as when RandomWeightSearch has solved the environment, the final policy is
     evaluated at those that are left.
@@ -209,6 +210,9 @@ class EvalCallbackAtTimesteps(EvalCallback):
         """For each evaluation so far, how many of its episodes were cut off because they did not end."""
         self._counter = CutOffCounter()
         self._to_come = deque(timesteps)
+
+    def _on_training_start(self) -> None:
+        self._evaluate_up_to(0)
 
     def _on_step(self) -> bool:
         self._evaluate_up_to(self.model.num_timesteps)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sb3_reinforce.compare.evaluation_table import Scores, score_table, times_to_threshold
+from sb3_reinforce.compare.evaluation_table import Scores, score_table, times_to_threshold, untrained_scores
 from sb3_reinforce.compare.intervals import (
     bootstrap,
     interquartile_mean,
@@ -34,6 +34,8 @@ class Section:
     """The environment's id, or ``ALL_ENVIRONMENTS``."""
     threshold: float | None
     """The environment's reward threshold; 1 for all environments if each has one."""
+    untrained: float | None
+    """The interquartile mean of all runs before training; None if they were not evaluated then, and for all environments."""
     scores: Scores
     """The final score of each run. Shape ``(n_seeds, n_envs)`` for each algorithm."""
     curves: pd.DataFrame
@@ -61,11 +63,18 @@ def environment_section(env: str, results: pd.DataFrame, threshold: float | None
     steps = {algo: table.index.to_numpy(float) for algo, table in tables.items()}
     scores = {algo: table.to_numpy(float).T[:, None] for algo, table in tables.items()}
     runs = None if threshold is None else times_to_threshold(results, threshold)
-    return make_section(env, steps, scores, threshold, runs)
+    initial = untrained_scores(results)
+    untrained = float(interquartile_mean(initial[:, None, None])[0]) if initial.size else None
+    return make_section(env, steps, scores, threshold, runs, untrained)
 
 
 def make_section(
-    title: str, steps: Scores, scores: Scores, threshold: float | None, runs: pd.DataFrame | None = None
+    title: str,
+    steps: Scores,
+    scores: Scores,
+    threshold: float | None,
+    runs: pd.DataFrame | None = None,
+    untrained: float | None = None,
 ) -> Section:
     """
     :param title: The environment's id, or ``ALL_ENVIRONMENTS``.
@@ -73,6 +82,7 @@ def make_section(
     :param scores: Shape ``(n_seeds, n_envs, n_steps)`` for each algorithm.
     :param threshold: The reward threshold, if there is one.
     :param runs: ``algo, seed, timesteps`` to the threshold, if there is one.
+    :param untrained: What is scored before training, if it is known.
     :return: All that is computed of these.
     """
     final = {algo: array[..., -1] for algo, array in scores.items()}
@@ -81,6 +91,7 @@ def make_section(
     return Section(
         title=title,
         threshold=threshold,
+        untrained=untrained,
         scores=final,
         curves=curves,
         final=table,
@@ -179,19 +190,22 @@ def score_ranges(environments: list[Section]) -> pd.DataFrame:
     """
     What is set to 0 and to 1 so that scores of several environments can be put together.
 
-    0 is the lowest point of the environment's learning curves, over all algorithms: close to what an
-    agent scores that has learned nothing, and no single broken run can move it, as it could the lowest score. 1 is the
-    reward threshold; where there is none, or all curves lie above it, the highest point of the curves. Both can be seen
-    in the figures. Normalised scores depend on which algorithms were compared, so they mean nothing outside
+    0 is what an untrained policy scores: the interquartile mean of all runs, evaluated before training, which no single
+    broken run can move. In a table from elsewhere without such evaluations, it is the lowest point of the environment's
+    learning curves, over all algorithms. 1 is the reward threshold; where there is none, or 0 lies above it, the highest
+    point of the curves. Normalised scores depend on which algorithms were compared, so they mean nothing outside
     of their own comparison.
 
     :param environments: The environments' sections.
-    :return: ``env, zero, one, one_is``.
+    :return: ``env, zero, zero_is, one, one_is``.
     """
     rows = []
     for section in environments:
-        zero, one, one_is = section.curves["iqm"].min(), section.curves["iqm"].max(), "highest point of the curves"
+        zero, zero_is = section.curves["iqm"].min(), "lowest point of the curves"
+        if section.untrained is not None:
+            zero, zero_is = section.untrained, "untrained policy"
+        one, one_is = max(section.curves["iqm"].max(), zero), "highest point of the curves"
         if section.threshold is not None and section.threshold > zero:
             one, one_is = section.threshold, "reward threshold"
-        rows.append((section.title, zero, one, one_is))
-    return pd.DataFrame(rows, columns=["env", "zero", "one", "one_is"])
+        rows.append((section.title, zero, zero_is, one, one_is))
+    return pd.DataFrame(rows, columns=["env", "zero", "zero_is", "one", "one_is"])

@@ -26,7 +26,7 @@ class Statistics:
     sections: list[Section]
     """All environments together, if there are several and an algorithm has a seed in every one; then each environment."""
     ranges: pd.DataFrame
-    """``env, zero, one, one_is``: which scores were set to 0 and to 1 for all environments together."""
+    """``env, zero, zero_is, one, one_is``: which scores were set to 0 and to 1 for all environments together."""
     n_seeds: pd.DataFrame
     """``algo, env, n_seeds``: how many runs there are, 0 where there are none."""
     not_finite: pd.DataFrame

@@ -7,6 +7,15 @@ import numpy as np
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.vec_env.vector_infos import Info
 
+_AGREEING = ("HalfCheetah", "Hopper", "InvertedDoublePendulum", "InvertedPendulum", "Reacher", "Swimmer", "Walker2d")
+AGREEING_MUJOCO = frozenset(f"{name}-{version}" for name in _AGREEING for version in ("v4", "v5"))
+"""
+MuJoCo's environments that give the same observations, rewards and ends as Gymnasium's for the same states and actions. Seen
+with EnvPool 1.2.5, which holds MuJoCo 3.6.0, and Gymnasium 1.4 with mujoco 3.6.0 and 4.0.0. Rewards are float32 in EnvPool.
+Contacts multiply the last digit, so that trajectories of HalfCheetah part after some 60 steps. Ant agrees with mujoco 3.6.0
+only: with 4.0.0 its contacts differ from the first step on.
+"""
+
 
 class EnvPoolStepper:
     """

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_reinforce.common.checks import check_spaces
 from sb3_reinforce.common.constraints import NONE, Interval, OneOf, Table, Test, checked
+from sb3_reinforce.vec_env.envpool import AGREEING_MUJOCO
 from sb3_reinforce.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 from sb3_reinforce.vec_env.python_vec_env import PythonVecEnv
 
@@ -42,8 +43,10 @@ def make_fast_vec_env(
 
     ``backend="auto"`` takes the environment's own vector environment if Gymnasium has one
     (CartPole), else EnvPool if it is installed and knows the environment with the same spaces, else
-    :class:`~sb3_reinforce.PythonVecEnv`. All report returns and lengths of episodes as ``Monitor`` does, have the
-    time limit that ``gymnasium.make`` gives, and take SB3's wrappers.
+    :class:`~sb3_reinforce.PythonVecEnv`. Of MuJoCo's environments it takes from EnvPool only those that were shown to
+    agree with Gymnasium's, :data:`~sb3_reinforce.vec_env.envpool.AGREEING_MUJOCO`: for others, as Ant, name the backend.
+    All report returns and lengths of episodes as ``Monitor`` does, have the time limit that ``gymnasium.make`` gives, and
+    take SB3's wrappers.
 
     :param env_id: Name of a registered environment.
     :param n_envs: Number of parallel environments, at least 1.
@@ -131,14 +134,24 @@ def _make_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
         limit = {}
     # EnvPool's own default is the same seed every time
     seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
-    vector_env = envpool.make_gymnasium(env_id, num_envs=n_envs, seed=seed, **{**limit, **env_kwargs})
-    return _named(GymnasiumVecEnv(vector_env), "envpool")
+    vec_env = GymnasiumVecEnv(envpool.make_gymnasium(env_id, num_envs=n_envs, seed=seed, **{**limit, **env_kwargs}))
+    if _is_mujoco(env_id):  # EnvPool takes float64. Who learns here is to act, and to be loaded, in Gymnasium's
+        bounds = vec_env.action_space.low, vec_env.action_space.high  # type: ignore[attr-defined]
+        vec_env.action_space = gym.spaces.Box(*(bound.astype(np.float32) for bound in bounds))
+    return _named(vec_env, "envpool")
+
+
+def _is_mujoco(env_id: str) -> bool:
+    """Whether it is one of Gymnasium's MuJoCo environments."""
+    return env_id in gym.registry and str(gym.spec(env_id).entry_point).startswith("gymnasium.envs.mujoco.")
 
 
 def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     """EnvPool's environment of that name, if it is the same task as Gymnasium's."""
     if set(env_kwargs) - {"max_episode_steps"}:
         raise BackendUnavailableError("Its arguments may mean something else to EnvPool.")
+    if _is_mujoco(env_id) and env_id not in AGREEING_MUJOCO:
+        raise BackendUnavailableError(f"EnvPool's {env_id} is not known to agree with Gymnasium's.")
     vec_env = _make_envpool(env_id, n_envs, seed, env_kwargs)
     env = gym.make(env_id, **env_kwargs)
     is_same = env.observation_space == vec_env.observation_space and env.action_space == vec_env.action_space

@@ -1,6 +1,6 @@
 """
 The RL Zoo (rl_zoo3) with REINFORCE and RandomWeightSearch in it, by the side of its own algorithms:
-``python -m sb3_reinforce.zoo train --algo reinforce --env CartPole-v1``. Needs the extra ``zoo``.
+``sb3-reinforce zoo train --algo reinforce --env CartPole-v1``. Needs the extra ``zoo``.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def import_rl_zoo3(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f'{module} can\'t be imported ({error}): pip install "sb3-reinforce[zoo]"') from error
+        raise ImportError(f'{module} can\'t be imported ({error}): pip install ".[zoo]" from a clone') from error
 
 
 def register() -> None:
@@ -32,7 +32,7 @@ def register() -> None:
     Make REINFORCE and RandomWeightSearch known to the RL Zoo of this process: to its algorithms, to its
     search for hyperparameters, and to ``train``, which then finds ours. To do so twice does no harm.
 
-    ``python -m sb3_reinforce.zoo`` calls it; call it before you use ``rl_zoo3`` from a script of your own.
+    ``sb3-reinforce zoo`` calls it; call it before you use ``rl_zoo3`` from a script of your own.
 
     :raises ImportError: If rl_zoo3 is not installed.
     """

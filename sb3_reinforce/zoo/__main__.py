@@ -1,6 +1,7 @@
-"""``python -m sb3_reinforce.zoo``: the commands of the RL Zoo, with our algorithms among its own."""
+"""``sb3-reinforce zoo``: the commands of the RL Zoo, with our algorithms among its own, and in the words of our commands."""
 
 import importlib
+import re
 import runpy
 import sys
 from collections.abc import Sequence
@@ -23,18 +24,34 @@ SCRIPTS = {
     "push_to_hub": "rl_zoo3.push_to_hub",
     "load_from_hub": "rl_zoo3.load_from_hub",
 }
-HELP = f"""usage: python -m sb3_reinforce.zoo COMMAND [options of the RL Zoo's command]
+HELP = f"""usage: sb3-reinforce zoo COMMAND [options of the RL Zoo's command]
 
 The RL Zoo, with the algorithms reinforce and random_weight_search.
 
-commands: {", ".join([*FUNCTIONS, *SCRIPTS])}
+commands:
+  {", ".join(FUNCTIONS)},
+  {", ".join(SCRIPTS)}
 
-With our algorithms, nothing that is in the files of a run is run; --trusted allows it, for runs of people whom you trust.
-The files of all other algorithms are read by SB3 and the RL Zoo, which run what is in them. So is a file of hyperparameters
-(--conf-file): what stands in it as Python is evaluated.
+With our algorithms, nothing that is in the files of a run is run. --trusted
+allows it, for runs of people whom you trust. The files of all other algorithms
+are read by SB3 and the RL Zoo, which run what is in them. So is a file of
+hyperparameters (--conf-file): what stands in it as Python is evaluated.
 
-for example: python -m sb3_reinforce.zoo train --algo reinforce --env CartPole-v1
-and for all options of a command: python -m sb3_reinforce.zoo train --help"""
+for example:
+  sb3-reinforce zoo train --algo reinforce --env CartPole-v1 -n 1e5
+  sb3-reinforce zoo train --help
+
+"python -m sb3_reinforce.zoo" is the same."""
+# What the other commands call --log-folder and so on, the RL Zoo calls differently from command to command
+SYNONYMS = {
+    "train": {"--timesteps": "--n-timesteps", "--n-eval-episodes": "--eval-episodes"},
+    "enjoy": {"--timesteps": "--n-timesteps", "--log-folder": "--folder"},
+    "record_video": {"--timesteps": "--n-timesteps", "--log-folder": "--folder"},
+    "push_to_hub": {"--timesteps": "--n-timesteps", "--log-folder": "--folder"},
+    "load_from_hub": {"--log-folder": "--folder"},
+    "plot_train": {"--log-folder": "--exp-folder"},
+    "all_plots": {"--log-folder": "--exp-folders"},
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     trusted = TRUSTED in arguments
-    arguments = [argument for argument in arguments if argument != TRUSTED]
-    sys.argv = [f"python -m sb3_reinforce.zoo {name}", *arguments]
+    arguments = in_the_zoos_words(name, [argument for argument in arguments if argument != TRUSTED])
+    sys.argv = [f"sb3-reinforce zoo {name}", *arguments]
     try:
         with reading_a_run(name, arguments, trusted):
             if module is None:
@@ -76,6 +93,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def in_the_zoos_words(command: str, arguments: Sequence[str]) -> list[str]:
+    """
+    :param command: A command of the RL Zoo.
+    :param arguments: Its arguments, in the words of our commands or of its own. A number may be 1e5.
+    :return: The same as the RL Zoo takes them.
+    """
+    names, translated = SYNONYMS.get(command, {}), []
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        translated.append(f"{names.get(name, name)}{equals}{_plain_number(value)}")
+    return translated
+
+
+def _plain_number(text: str) -> str:
+    return str(int(float(text))) if re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d+", text) else text
 
 
 def _provide_generate_metadata() -> None:

@@ -13,12 +13,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-import sb3_reinforce
 from sb3_reinforce.common.normalization_files import write_normalization
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.vec_env import PythonVecEnv
-from sb3_reinforce.zoo import ALGORITHMS
-from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
+from sb3_reinforce.zoo import ALGORITHMS, expressions
 from sb3_reinforce.zoo.hyperparameters import (
     HyperparameterError,
     check_entry,
@@ -32,21 +30,11 @@ HYPERPARAMS = pathlib.Path(__file__).parent / "hyperparams"
 
 def evaluate(text: str) -> Any:
     """
-    A Python expression of a YAML file, in which the public names of sb3_reinforce stand beside those
-    that rl_zoo3 offers (``nn``, ``th``). It is evaluated, as rl_zoo3 does, if it says more than
-    :func:`~sb3_reinforce.zoo.expressions.read_expression` can read: it may run anything.
-
-    :param text: For example ``"dict(net_arch=[64], activation_fn=nn.ReLU)"``.
+    :param text: As for :func:`~sb3_reinforce.zoo.expressions.evaluate`, with whatever names rl_zoo3 offers.
     :return: Its value.
     :raises ValueError: If it has none.
     """
-    names = {name: getattr(sb3_reinforce, name) for name in sb3_reinforce.__all__}
-    try:
-        with contextlib.suppress(NotPlainExpressionError):
-            return read_expression(text)
-        return eval(text, {**vars(exp_manager), **names})
-    except Exception as error:
-        raise ValueError(f"The hyperparameter {text!r} can't be evaluated: {error}") from error
+    return expressions.evaluate(text, vars(exp_manager))
 
 
 def read_epsilon(text: str) -> Any:

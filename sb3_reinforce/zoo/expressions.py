@@ -4,8 +4,12 @@ What they nearly always say is read here without evaluating anything.
 """
 
 import ast
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+import torch
 
 import sb3_reinforce
 from sb3_reinforce.common.plain_classes import class_of_name
@@ -40,6 +44,25 @@ def read_expression(text: str) -> Any:
         return _value(tree.body)
     except RecursionError as error:
         raise NotPlainExpressionError(f"{text[:50]!r} is too deep") from error
+
+
+def evaluate(text: str, names: Mapping[str, Any] | None = None) -> Any:
+    """
+    A Python expression of a user's own, in which the public names of sb3_reinforce, ``nn``, ``th`` and ``np`` stand. It is
+    evaluated, as rl_zoo3 does, if it says more than :func:`read_expression` can read: it may run anything.
+
+    :param text: For example ``"dict(net_arch=[64], activation_fn=nn.ReLU)"``.
+    :param names: More names that may stand in it.
+    :return: Its value.
+    :raises ValueError: If it has none.
+    """
+    ours = {name: getattr(sb3_reinforce, name) for name in sb3_reinforce.__all__}
+    try:
+        with contextlib.suppress(NotPlainExpressionError):
+            return read_expression(text)
+        return eval(text, {"nn": torch.nn, "th": torch, "torch": torch, "np": np, **(names or {}), **ours})
+    except Exception as error:
+        raise ValueError(f"The hyperparameter {text!r} can't be evaluated: {error}") from error
 
 
 def _value(node: ast.expr) -> Any:

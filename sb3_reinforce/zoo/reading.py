@@ -22,11 +22,11 @@ from sb3_reinforce.common.normalization_files import read_normalization
 from sb3_reinforce.common.pickles import trusted_files
 from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
+from sb3_reinforce.zoo.wrappers import is_known, named_wrappers
 
 TRUSTED = "--trusted"
 PLAYING = ("enjoy", "record_video", "push_to_hub")
 """Commands that read a run. ``train`` reads the agent that it goes on with."""
-_WRAPPERS = ("gymnasium.wrappers", "rl_zoo3.wrappers", "sb3_reinforce", "stable_baselines3.common")
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def _replacements(command: str) -> Iterator[Any]:
     yield mock.patch.object(VecNormalize, "load", _read_statistics)
     if command in PLAYING:
         utils = importlib.import_module("rl_zoo3.utils")
-        yield mock.patch.object(utils, "eval", _read, create=True)
+        yield mock.patch.object(utils, "eval", read_plain_expression, create=True)
         yield mock.patch.object(utils, "get_wrapper_class", _known_wrappers(utils.get_wrapper_class))
 
 
@@ -82,8 +82,14 @@ _PlainLoader.add_constructor(
 _PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _PlainLoader.refused)
 
 
-def _read(text: str) -> Any:
-    """Instead of ``eval``."""
+def read_plain_expression(text: str) -> Any:
+    """
+    Read an expression of a file, instead of evaluating it.
+
+    :param text: As for :func:`~sb3_reinforce.zoo.expressions.read_expression`.
+    :return: Its value.
+    :raises UntrustedFileError: If it says more than can be read so.
+    """
     try:
         return read_expression(text)
     except NotPlainExpressionError as error:
@@ -100,14 +106,30 @@ def _read_statistics(load_path: str, venv: VecEnv) -> VecNormalize:
 
 def _known_wrappers(get_wrapper_class: Any) -> Any:
     def checked(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
-        wrappers = hyperparams.get(key) or []
-        for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
-            for name in entry if isinstance(entry, dict) else [entry]:
-                if not str(name).startswith(tuple(f"{package}." for package in _WRAPPERS)):
-                    raise _refusal(f"the wrapper {name!r}, whose module would be imported")
+        check_wrappers(hyperparams.get(key))
         return get_wrapper_class(hyperparams, key)
 
     return checked
+
+
+def check_wrappers(entry: Any) -> None:
+    """
+    :param entry: Wrappers that a file names, as for :func:`~sb3_reinforce.zoo.wrappers.named_wrappers`.
+    :raises UntrustedFileError: If one is of a package that is not known.
+    """
+    for name, _ in named_wrappers(entry):
+        if not is_known(name):
+            raise _refusal(f"the wrapper {name!r}, whose module would be imported")
+
+
+def read_plain_yaml(text: str) -> Any:
+    """
+    :param text: YAML of a run, as the RL Zoo or our ``train`` writes it.
+    :return: What it says, without objects of Python.
+    :raises UntrustedFileError: If it has others.
+    :raises yaml.YAMLError: If it is not YAML.
+    """
+    return yaml.load(text, _PlainLoader)
 
 
 def _refusal(what: str) -> UntrustedFileError:

@@ -139,7 +139,7 @@ def test_the_threshold_of_the_environment_is_marked(tmp_path: pathlib.Path, monk
 
 
 READER = r"""
-import pathlib, sys, zlib
+import pathlib, sys, time, zlib
 path, seen = pathlib.Path(sys.argv[1]), set()
 print("reading", flush=True)
 while True:
@@ -149,6 +149,7 @@ while True:
     if png:
         assert png.startswith(b"\x89PNG") and png.endswith(b"IEND\xaeB`\x82"), len(png)
         seen.add(zlib.crc32(png))
+    time.sleep(1e-4)
 print(len(seen))
 """
 
@@ -172,12 +173,12 @@ def test_a_chart_replaced_200_times_is_never_seen_half_written(
     monkeypatch.setattr(chart, "_plot", lambda *args, **kwargs: None)
     monkeypatch.setattr(chart, "_png_of", png)
     monkeypatch.setattr("sb3_reinforce.common.live_chart.WORK_FOR_A_DRAWING", 0)
-    model = REINFORCE("LinearPolicy", "CartPole-v1", n_episodes=2, seed=0)
+    model = REINFORCE("LinearPolicy", "CartPole-v1", n_episodes=2, learning_rate=0.0, seed=0)
     with subprocess.Popen([sys.executable, "-c", READER, path], stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reading\n"
         while png.n_drawn < 200:
-            model.learn(500, callback=chart, reset_num_timesteps=False)
+            model.learn(5_000, callback=chart, reset_num_timesteps=False)
         path.write_bytes(b"end")
         n_seen = reader.stdout.read()
     assert reader.returncode == 0

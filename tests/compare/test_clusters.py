@@ -1,6 +1,7 @@
 """Clusters as the README has them: processes of their own, which somebody has started."""
 
 import contextlib
+import io
 import os
 import pathlib
 import signal
@@ -10,9 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 
+import joblib
+import numpy as np
 import pytest
 
 from sb3_reinforce.compare.execute import backend, execute_all
+from sb3_reinforce.compare.run import Outcome
 from tests.compare.tiny import plan
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the processes are ended by signals")
@@ -58,14 +62,27 @@ def _wait_for(port: int, log: pathlib.Path) -> None:
 
 
 def _execute(name: str, address: str) -> None:
+    runs = plan(seeds=2, timesteps=50, eval_freq=50, n_eval_episodes=1).runs
     with backend(name, 2, address):
-        outcomes = list(execute_all(plan(seeds=2, timesteps=50, eval_freq=50, n_eval_episodes=1).runs))
-    assert len(outcomes) == 2
-    assert [outcome.error for outcome in outcomes if outcome.files is None] == []
+        there = list(execute_all(runs))
+    with joblib.parallel_config("sequential"):
+        here = list(execute_all(runs))
+    scores = [sorted((outcome.name, _scores(outcome)) for outcome in outcomes) for outcomes in (there, here)]
+    assert scores[0] == scores[1]
+
+
+def _scores(outcome: Outcome) -> list[list[float]]:
+    assert outcome.files is not None, outcome.error
+    return np.load(io.BytesIO(outcome.files["evaluations.npz"]))["results"].tolist()
 
 
 # Of its own process, since Ray reads its settings once
-EXECUTE = "import sys; from tests.compare.test_clusters import _execute; _execute('ray', sys.argv[1])"
+EXECUTE = """
+import sys, ray
+from tests.compare.test_clusters import _execute
+_execute("ray", sys.argv[1])
+assert not ray.is_initialized()
+"""
 
 
 def test_a_ray_cluster_that_asks_for_a_token(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,15 +98,30 @@ def test_a_ray_cluster_that_asks_for_a_token(tmp_path: pathlib.Path, monkeypatch
         subprocess.run([sys.executable, "-c", EXECUTE, f"127.0.0.1:{port}"], check=True, timeout=200)
 
 
-def test_a_dask_scheduler_with_two_workers(tmp_path: pathlib.Path) -> None:
+def test_a_dask_scheduler_with_a_worker(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("distributed")
     port, log = _free_port(), tmp_path / "log"
     dask, address = [sys.executable, "-m", "dask"], f"tcp://127.0.0.1:{port}"
     scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
-    with _processes(scheduler, worker, worker, log=log):
+    with _processes(scheduler, worker, log=log):
         _wait_for(port, log)
         _execute("dask", address)
+
+
+@pytest.mark.parametrize(("n_jobs", "n_cpus"), [(2, 2), (-1, None)])
+def test_without_an_address_ray_starts_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, n_jobs: int, n_cpus: int | None
+) -> None:
+    ray = pytest.importorskip("ray")
+    said: list[tuple[str, object]] = []
+    monkeypatch.setattr(ray, "init", lambda address, **options: said.append((address, options["num_cpus"])))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: said.append(("shutdown", None)))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with backend("ray", n_jobs, None):
+        assert said == [("local", n_cpus)]
+    assert said[1:] == [("shutdown", None)]
 
 
 def test_no_cluster_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import pathlib
 import signal
@@ -16,10 +15,15 @@ from sb3_reinforce.compare.execute import MAX_DEATHS, backend, execute_all
 from sb3_reinforce.compare.plan import Plan, Run
 from sb3_reinforce.compare.results import keep, open_folder, read_results
 from sb3_reinforce.compare.run import Outcome
+from tests.compare.light import LightRun
+from tests.compare.light import execute as execute_light
 from tests.compare.tiny import HYPERPARAMS, plan
 
 ENVS = ("CartPole-v1", "FrozenLake-v1")
 DIED = "The worker process died: it was killed, ran out of memory, or crashed."
+
+
+# Real runs
 
 
 def csv_of(folder: pathlib.Path, comparison: Plan, outcomes: Sequence[Outcome]) -> str:
@@ -29,40 +33,53 @@ def csv_of(folder: pathlib.Path, comparison: Plan, outcomes: Sequence[Outcome]) 
     return read_results(folder).to_csv()
 
 
-@pytest.fixture(scope="module")
-def comparison() -> Plan:
-    return plan(tuple(HYPERPARAMS), ENVS, seeds=5)
-
-
-@pytest.fixture(scope="module")
-def expected(comparison: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The results in this process, one run after the other."""
+def test_workers_give_the_numbers_of_this_process(tmp_path: pathlib.Path, odd_envs: None) -> None:
+    comparison = plan(tuple(HYPERPARAMS), ENVS, timesteps=100, eval_freq=50)
+    (raises,) = plan(envs=("odd_envs:Raises-v0",)).runs
     with joblib.parallel_config("sequential"):
-        csv = csv_of(tmp_path_factory.mktemp("one") / "folder", comparison, list(execute_all(comparison.runs)))
-    assert csv.count("\n") == 1 + 3 * 2 * 5 * 2
-    return csv
-
-
-def errors(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    return {str(outcome.name): outcome.error.splitlines()[-1] for outcome in outcomes if outcome.files is None}
-
-
-def test_loky_and_workers_that_die(comparison: Plan, expected: str, tmp_path: pathlib.Path, odd_envs: None) -> None:
-    killer, raises = plan(envs=("odd_envs:Kills-v0", "odd_envs:Raises-v0")).runs
+        expected = csv_of(tmp_path / "one", comparison, list(execute_all(comparison.runs)))
+    assert expected.count("\n") > 3 * 2 * 2
     with backend("loky", 2, None):
-        outcomes = list(execute_all([killer, raises, *comparison.runs]))
-    assert errors(outcomes) == {
-        "reinforce on Kills-v0, seed 1": DIED,
-        "reinforce on Raises-v0, seed 1": "RuntimeError: the cart has left the rails",
-    }
-    assert csv_of(tmp_path / "folder", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
+        outcomes = list(execute_all([raises, *comparison.runs]))
+    errors = {str(outcome.name): outcome.error.splitlines()[-1] for outcome in outcomes if outcome.files is None}
+    assert errors == {"reinforce on Raises-v0, seed 1": "RuntimeError: the cart has left the rails"}
+    assert csv_of(tmp_path / "two", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
 
 
-def test_a_single_worker_may_die_as_well(odd_envs: None) -> None:
-    with backend("loky", 1, None):
-        outcomes = list(execute_all(plan(envs=("odd_envs:Kills-v0", "CartPole-v1")).runs))
-    assert errors(outcomes) == {"reinforce on Kills-v0, seed 1": DIED}
-    assert [str(outcome.name) for outcome in outcomes if outcome.files] == ["reinforce on CartPole-v1, seed 1"]
+# Runs that train nothing, on workers that do die
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    monkeypatch.setattr(executing, "execute", execute_light)
+    return [
+        LightRun("first"),
+        LightRun("killer", kills=True),
+        *(LightRun(str(i)) for i in range(4)),
+        LightRun("last", kills=True),
+    ]
+
+
+def check_light(outcomes: list[Any], runs: list[Any]) -> None:
+    assert sorted(outcome.name for outcome in outcomes) == sorted(run.name for run in runs)
+    lost = {outcome.name: outcome.error for outcome in outcomes if outcome.files is None}
+    assert lost.keys() == {run.name for run in runs if run.kills}
+    assert all(error.endswith(DIED) for error in lost.values())
+    assert str(os.getpid()).encode() not in {outcome.files["pid"] for outcome in outcomes if outcome.files}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_workers_of_loky_may_die_also_the_only_one(light: list[Any], n_jobs: int) -> None:
+    with backend("loky", n_jobs, None):
+        check_light(list(execute_all(light)), light)
+
+
+def test_a_worker_of_dask_may_die(light: list[Any]) -> None:
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    runs = [run for run in light if run.name != "killer"]  # Dask suspects also what waits for the worker that has died
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), backend("dask", 2, None):
+        check_light(list(execute_all(runs)), runs)
 
 
 def test_workers_are_new_for_each_comparison() -> None:
@@ -72,24 +89,6 @@ def test_workers_are_new_for_each_comparison() -> None:
             workers.append(set(joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))))
     assert [len(pids) for pids in workers[:2]] == [1, 1]
     assert len(set.union({os.getpid()}, *workers)) == 1 + sum(map(len, workers))
-
-
-def test_ray(comparison: Plan, expected: str, tmp_path: pathlib.Path) -> None:
-    ray = pytest.importorskip("ray")
-    with backend("ray", 2, None):
-        outcomes = list(execute_all(comparison.runs))
-    assert not ray.is_initialized()
-    assert csv_of(tmp_path / "folder", comparison, outcomes) == expected
-
-
-def test_dask_and_a_worker_that_dies(comparison: Plan, expected: str, tmp_path: pathlib.Path, odd_envs: None) -> None:
-    dask = pytest.importorskip("dask")
-    pytest.importorskip("distributed")
-    (killer,) = plan(envs=("odd_envs:Kills-v0",)).runs
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), backend("dask", 2, None):
-        outcomes = list(execute_all([*comparison.runs, killer]))
-    assert errors(outcomes) == {"reinforce on Kills-v0, seed 1": DIED}
-    assert csv_of(tmp_path / "folder", comparison, [outcome for outcome in outcomes if outcome.files]) == expected
 
 
 def test_a_dask_cluster_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +205,9 @@ class OnlyTheClientHasIt:
         return __import__, ("a_package_that_only_the_client_has",)
 
 
-def test_a_run_that_its_worker_can_not_read_has_not_killed_it() -> None:
-    run = dataclasses.replace(plan().runs[0], hyperparameters={"policy": OnlyTheClientHasIt()})
+def test_a_run_that_its_worker_can_not_read_has_not_killed_it(light: list[Any]) -> None:
     with backend("loky", 1, None):
-        (outcome,) = execute_all([run])
+        (outcome,) = execute_all([LightRun("unreadable", kills=OnlyTheClientHasIt())])
     assert "BrokenProcessPool: A task has failed to un-serialize" in outcome.error.splitlines()[-1]
     assert "No module named 'a_package_that_only_the_client_has'" in outcome.error
 

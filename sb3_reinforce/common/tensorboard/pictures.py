@@ -1,0 +1,158 @@
+"""What the policy does, seen: TensorBoard's tab Images."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, sync_envs_normalization
+
+from sb3_reinforce.common.constraints import CALLABLE, SEED, TEXT, Interval, Table, checked
+from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.tensorboard.writing import ARGUMENTS, IntervalCallback, add_summary, encoded_image, png_image
+from sb3_reinforce.plots.surface import ARGUMENTS as SURFACE
+from sb3_reinforce.plots.surface import plot_decision_surface
+
+MAX_FRAMES_PER_SECOND = 25
+DEFAULT_FRAMES_PER_SECOND = 30
+_OF_VIDEOS: Table = {
+    **ARGUMENTS,
+    "env": [TEXT, CALLABLE],
+    "max_steps": [Interval(1, integer=True)],
+    "width": [Interval(16, integer=True)],
+    "seed": [SEED],
+}
+
+
+class PolicyPictureCallback(IntervalCallback):
+    """
+    Draws what the policy does over two of the numbers that it observes into TensorBoard's images, for any SB3 algorithm; see
+    :func:`~sb3_reinforce.plots.plot_decision_surface`. Needs matplotlib (the extra ``extra``)::
+
+        PPO("MlpPolicy", "MountainCar-v0", tensorboard_log="logs").learn(
+            100_000, callback=PolicyPictureCallback(labels=("position", "velocity"))
+        )
+
+    :param x: Which number of the observation is drawn to the right.
+    :param y: Which one is drawn upward.
+    :param every: Timesteps from one picture to the next. Default: a tenth of the training.
+    :param surface: Further arguments of ``plot_decision_surface``.
+    :raises ImportError: If matplotlib is missing.
+    :raises ValueError: When training starts, if the algorithm has no TensorBoard.
+    """
+
+    @checked({**ARGUMENTS, **SURFACE}, "PolicyPictureCallback")
+    def __init__(self, x: int = 0, y: int = 1, every: int | None = None, **surface: Any) -> None:
+        super().__init__(every)
+        with needs("extra", "PolicyPictureCallback"):
+            import matplotlib  # noqa: F401
+        self.surface = {"x": x, "y": y, **surface}
+
+    def _record(self) -> None:
+        ax = plot_decision_surface(self.model, **self.surface)
+        ax.set_title(f"after {self.num_timesteps:,} timesteps", fontsize="medium", pad=28 if ax.get_legend() else 6)
+        image = png_image("policy/decision_surface", ax.figure)
+        self._write(lambda writer: add_summary(writer, image, self.num_timesteps))
+
+
+class EpisodeVideoCallback(IntervalCallback):
+    """
+    Plays an episode with the policy's most probable actions, and shows it as a GIF among TensorBoard's images, for any SB3
+    algorithm. It is played in an environment of its own, always the same episode, so that training is not touched. Needs
+    Pillow, and what the environment renders with (the extra ``extra``)::
+
+        DQN("MlpPolicy", "CartPole-v1", tensorboard_log="logs").learn(50_000, callback=EpisodeVideoCallback("CartPole-v1"))
+
+    :param env: The environment's id, or a function that makes it, with ``render_mode="rgb_array"``: a Gymnasium environment,
+        or a VecEnv of one, if it needs SB3's wrappers. It is made for each video, and closed. Where training has a
+        ``VecNormalize``, its observations are normalised in the same way.
+    :param every: Timesteps from one video to the next. Default: a tenth of the training.
+    :param max_steps: Timesteps after which the episode is cut off.
+    :param width: Of the video, in pixels; a smaller one is left as it is.
+    :param seed: Of the episode.
+    :raises ImportError: If Pillow is missing.
+    :raises ValueError: When training starts, if the algorithm has no TensorBoard, or the environment renders no pictures.
+    """
+
+    @checked(_OF_VIDEOS, "EpisodeVideoCallback")
+    def __init__(
+        self,
+        env: str | Callable[[], gym.Env[Any, Any] | VecEnv],
+        every: int | None = None,
+        max_steps: int = 500,
+        width: int = 300,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(every)
+        with needs("extra", "EpisodeVideoCallback"):
+            import PIL  # noqa: F401
+        self.env, self.max_steps, self.width, self.seed = env, max_steps, width, seed
+
+    def _record(self) -> None:
+        env = _as_vec_env(self.env)
+        try:
+            if env.render_mode != "rgb_array":
+                raise ValueError(
+                    f"env of EpisodeVideoCallback must render pictures, but its render_mode is {env.render_mode!r}. "
+                    'Make it with gymnasium.make(..., render_mode="rgb_array").'
+                )
+            frames, frames_per_second = play(self.model, env, self.max_steps, self.seed)
+        finally:
+            env.close()
+        content, width, height = gif_of(frames, frames_per_second, self.width)
+        summary = encoded_image("eval/episode", content, width, height)
+        self._write(lambda writer: add_summary(writer, summary, self.num_timesteps))
+
+
+def _as_vec_env(make: str | Callable[[], gym.Env[Any, Any] | VecEnv]) -> VecEnv:
+    env = gym.make(make, render_mode="rgb_array") if isinstance(make, str) else make()
+    return env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+
+
+def play(model: BaseAlgorithm, env: VecEnv, max_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
+    """
+    :param model: Any SB3 algorithm.
+    :param env: Of one environment, which renders pictures.
+    :param max_steps: Timesteps after which to stop.
+    :param seed: Of the episode.
+    :return: Pictures of the first episode, shape ``(height, width, 3)`` each, and how many to show a second: not all of
+        them, where there are more than 25.
+    """
+    normalization = model.get_vec_normalize_env()
+    own = env if isinstance(env, VecNormalize) else None
+    if own is not None and normalization is not None:
+        sync_envs_normalization(normalization, own)
+    of_training = normalization.normalize_obs if normalization is not None and own is None else lambda obs: obs
+    rate: Any = env.metadata.get("render_fps") or DEFAULT_FRAMES_PER_SECOND
+    skip = max(1, round(rate / MAX_FRAMES_PER_SECOND))
+    env.seed(seed)
+    obs, state, starts = env.reset(), None, np.ones(env.num_envs, dtype=bool)
+    frames: list[Any] = []
+    for step in range(max_steps):
+        if step % skip == 0:
+            frames.append(env.get_images()[0])
+        actions, state = model.predict(of_training(obs), state, starts, deterministic=True)  # type: ignore[arg-type]
+        obs, _, starts, _ = env.step(actions)
+        if starts[0]:
+            break
+    return frames, rate / skip
+
+
+def gif_of(frames: list[np.ndarray], frames_per_second: float, max_width: int) -> tuple[bytes, int, int]:
+    """
+    :param frames: Pictures, shape ``(height, width, 3)`` each.
+    :param frames_per_second: How many to show a second.
+    :param max_width: A wider video is made as wide as this.
+    :return: A GIF file that goes on for ever, its width and its height.
+    """
+    from PIL import Image
+
+    height, width = frames[0].shape[:2]
+    if width > max_width:
+        width, height = max_width, round(height * max_width / width)
+    images = [Image.fromarray(frame).resize((width, height)) for frame in frames]
+    content = io.BytesIO()
+    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=1000 / frames_per_second, loop=0)
+    return content.getvalue(), width, height
