@@ -138,15 +138,6 @@ def _normalization(model: BaseAlgorithm) -> Any:
     return env.normalize_obs if isinstance(env, VecNormalize) else lambda observations: observations
 
 
-def is_vector_of(space: spaces.Space, n_dims: int) -> bool:
-    """
-    :param space: Of observations.
-    :param n_dims: A number of dimensions.
-    :return: Whether they are vectors of so many.
-    """
-    return isinstance(space, spaces.Box) and space.shape == (n_dims,)
-
-
 def _vector_space(model: BaseAlgorithm, x: int, y: int) -> spaces.Box:
     space = model.observation_space
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:

@@ -12,11 +12,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, 
 from sb3_reinforce.common.constraints import CALLABLE, SEED, TEXT, Interval, Table, checked
 from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.tensorboard.writing import ARGUMENTS, IntervalCallback, add_summary, encoded_image, png_image
-from sb3_reinforce.plots.surface import ARGUMENTS as SURFACE
-from sb3_reinforce.plots.surface import plot_decision_surface
 
 MAX_FRAMES_PER_SECOND = 25
 DEFAULT_FRAMES_PER_SECOND = 30
+COLORS = 128
 _OF_VIDEOS: Table = {
     **ARGUMENTS,
     "env": [TEXT, CALLABLE],
@@ -40,18 +39,19 @@ class PolicyPictureCallback(IntervalCallback):
     :param every: Timesteps from one picture to the next. Default: a tenth of the training.
     :param surface: Further arguments of ``plot_decision_surface``.
     :raises ImportError: If matplotlib is missing.
-    :raises ValueError: When training starts, if the algorithm has no TensorBoard.
+    :raises ValueError: When training starts, if the algorithm has no TensorBoard, or its observations have no such numbers.
     """
 
-    @checked({**ARGUMENTS, **SURFACE}, "PolicyPictureCallback")
+    @checked(ARGUMENTS, "PolicyPictureCallback")
     def __init__(self, x: int = 0, y: int = 1, every: int | None = None, **surface: Any) -> None:
         super().__init__(every)
         with needs("extra", "PolicyPictureCallback"):
-            import matplotlib  # noqa: F401
+            from sb3_reinforce.plots import plot_decision_surface
+        self._plot = plot_decision_surface
         self.surface = {"x": x, "y": y, **surface}
 
     def _record(self) -> None:
-        ax = plot_decision_surface(self.model, **self.surface)
+        ax = self._plot(self.model, **self.surface)
         ax.set_title(f"after {self.num_timesteps:,} timesteps", fontsize="medium", pad=28 if ax.get_legend() else 6)
         image = png_image("policy/decision_surface", ax.figure)
         self._write(lambda writer: add_summary(writer, image, self.num_timesteps))
@@ -152,7 +152,9 @@ def gif_of(frames: list[np.ndarray], frames_per_second: float, max_width: int) -
     height, width = frames[0].shape[:2]
     if width > max_width:
         width, height = max_width, round(height * max_width / width)
-    images = [Image.fromarray(frame).resize((width, height)) for frame in frames]
+    # The quickest ways there are: a video takes longer to make than its episode to play
+    shrunk = (Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR) for frame in frames)
+    images = [image.quantize(COLORS, method=Image.Quantize.FASTOCTREE) for image in shrunk]
     content = io.BytesIO()
     images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=1000 / frames_per_second, loop=0)
     return content.getvalue(), width, height

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
@@ -12,7 +13,6 @@ from sb3_reinforce.common.tensorboard.histograms import EpisodeLengthHistogramCa
 from sb3_reinforce.common.tensorboard.hyperparameters import HyperparametersCallback
 from sb3_reinforce.common.tensorboard.layout import ScalarLayoutCallback
 from sb3_reinforce.common.tensorboard.pictures import EpisodeVideoCallback, PolicyPictureCallback
-from sb3_reinforce.plots.surface import is_vector_of
 
 
 def tensorboard_callbacks(
@@ -42,7 +42,7 @@ def tensorboard_callbacks(
         EpisodeLengthHistogramCallback(every),
         WeightHistogramCallback(every),
     ]
-    if is_vector_of(model.observation_space, 2):
+    if isinstance(model.observation_space, spaces.Box) and model.observation_space.shape == (2,):
         callbacks.append(PolicyPictureCallback(every=every))
     if env is not None:
         callbacks.append(EpisodeVideoCallback(env, every))
