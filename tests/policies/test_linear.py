@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -76,6 +76,7 @@ def relative_error(a: th.Tensor, b: th.Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 1000))
 @pytest.mark.parametrize("kind", CLOSED_FORMS + STACKS)
 def test_score_equals_autograd(kind: str, batch: int, seed: int) -> None:
@@ -89,6 +90,7 @@ def test_score_equals_autograd(kind: str, batch: int, seed: int) -> None:
     assert relative_error(score, score_by_autograd(policy, obs, actions)) < 1e-8
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000))
 def test_score_of_any_shape_equals_autograd(batch: int, n_features: int, action_dim: int, seed: int) -> None:
     for policy_class, action_space in (

@@ -57,7 +57,7 @@ def test_what_is_saved_goes_on_to_the_same_weights(name: str) -> None:
     model = RandomWeightSearch(**{"policy": "LinearSoftmaxPolicy", "env": make(), "seed": 1, **arguments})
     model.learn(total, keeps := Keeps())
     assert len(keeps.files) >= 3
-    for file in keeps.files[1:4]:
+    for file in (keeps.files[1], keeps.files[-1]):
         np.random.random(5)
         again = RandomWeightSearch.load(file, make()).resume()
         for name in ("num_timesteps", "n_candidates", "best_mean_reward", "solved", "_episode_num"):
