@@ -17,6 +17,7 @@ from sb3_reinforce.cli.options import COUNT, COUNT_OR_NONE_AT_ALL, FLAG, NAME, P
 from sb3_reinforce.cli.settings import ALIASES
 from sb3_reinforce.cli.shared import require_extra
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message, was_cut_off
+from sb3_reinforce.common.masked_observations import tell_masks_to
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
@@ -114,7 +115,7 @@ def _make_env(environments: Environments, max_episode_steps: int | None, render_
 
 def _play(model: BaseAlgorithm, env: VecEnv, n_episodes: int, limit: int, stochastic: bool) -> Iterator[np.ndarray]:
     """Play; yield each frame, and say how each episode went."""
-    obs: Any = env.reset()
+    obs: Any = tell_masks_to(model, env).reset()
     returns, n_cut_off = [], 0
     for episode in range(n_episodes):
         state, starts = None, np.ones(1, bool)

@@ -13,6 +13,7 @@ from sb3_reinforce.cli.environments import Environments
 from sb3_reinforce.cli.shared import Model, env_of
 from sb3_reinforce.common.callbacks import environment_reward_threshold
 from sb3_reinforce.common.evaluation import CutOffCounter
+from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.common.saving import write_atomically
 
 # An evaluation plays this many episodes at a time
@@ -62,6 +63,7 @@ class PeriodicEvaluations(EvalCallback):
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
+        tell_masks_to(self.model, self.eval_env)
         self._next = (self.model.num_timesteps // self._every + 1) * self._every
         for timesteps, returns, lengths in zip(*read_evaluations(self._file), strict=True):
             if timesteps <= self.model.num_timesteps:
@@ -118,6 +120,7 @@ def evaluate(model: Model, env: VecEnv, n_episodes: int) -> dict[str, Any]:
     """
     from tqdm import tqdm
 
+    tell_masks_to(model, env)
     if model.get_vec_normalize_env() is not None:
         sync_envs_normalization(env_of(model), env)
     counter = CutOffCounter()

@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.action_masks import ActionMasks, MaskFunction, find_source
+from sb3_reinforce.common.moves import replacement_of
 from sb3_reinforce.common.training_environments import environment_name
 
 AnyVecEnv = TypeVar("AnyVecEnv", bound=VecEnv)
@@ -60,7 +61,7 @@ def tell_action_masks(env: AnyVecEnv, action_masks: bool | MaskFunction | None =
     :raises ValueError: If the actions can't be masked.
     """
     source = find_source(action_masks, env)
-    if source is None:
+    if source is None or hasattr(replacement_of(env, "reset"), "tells_masks"):
         return env
     masks, reset, step_wait = ActionMasks(source, env, environment_name(env)), env.reset, env.step_wait
 
@@ -69,6 +70,8 @@ def tell_action_masks(env: AnyVecEnv, action_masks: bool | MaskFunction | None =
         masks.start(was_reset=True)
         return with_masks(obs, masks(obs))  # type: ignore[arg-type]
 
+    masked_reset.tells_masks = True  # type: ignore[attr-defined]
+
     def masked_step_wait() -> Any:
         obs, rewards, dones, infos = step_wait()
         masks.note(infos, dones)
@@ -76,3 +79,14 @@ def tell_action_masks(env: AnyVecEnv, action_masks: bool | MaskFunction | None =
 
     env.reset, env.step_wait = masked_reset, masked_step_wait  # type: ignore[method-assign]
     return env
+
+
+def tell_masks_to(model: Any, env: AnyVecEnv) -> AnyVecEnv:
+    """
+    Before a model is evaluated, whatever its algorithm.
+
+    :param model: Any SB3 model.
+    :param env: Where it is evaluated: see :func:`tell_action_masks`.
+    :return: The same environments. Their observations tell what is allowed if the model has learned by that.
+    """
+    return tell_action_masks(env, getattr(model, "action_masks", False))

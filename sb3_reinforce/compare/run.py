@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import threadpool_limits
 
 from sb3_reinforce.common.evaluation import CutOffCounter, limit_episodes
+from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.compare.locks import temporary_folder
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.zoo.experiment_manager import ExperimentManager, in_order
@@ -212,6 +213,7 @@ class EvalCallbackAtTimesteps(EvalCallback):
         self._to_come = deque(timesteps)
 
     def _on_training_start(self) -> None:
+        tell_masks_to(self.model, self.eval_env)
         self._evaluate_up_to(0)
 
     def _on_step(self) -> bool:

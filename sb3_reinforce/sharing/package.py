@@ -17,6 +17,7 @@ from stable_baselines3.common.utils import get_system_info
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, unwrap_vec_normalize
 
 from sb3_reinforce.common.evaluation import episode_limit, limit_episodes, own_time_limit
+from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.common.model_files import read_model_file
 from sb3_reinforce.common.normalization_files import read_normalization, write_normalization
 from sb3_reinforce.sharing.card import Evaluation, hyperparameters, model_card, zoo_name
@@ -62,6 +63,7 @@ def write_package(
     filename = f"{(model_name or default_name(model, env_id)).removesuffix('.zip')}.zip"
     model.save(folder / filename)
     with _evaluating(model, eval_env, env_id, folder) as env:
+        tell_masks_to(model, env)
         mean, std = evaluate_policy(model, env, n_eval_episodes, is_deterministic)
         evaluation = Evaluation(float(mean), float(std), n_eval_episodes, is_deterministic)  # type: ignore[arg-type]
         if video_length:

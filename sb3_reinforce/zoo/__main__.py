@@ -4,8 +4,10 @@ import importlib
 import re
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from sb3_reinforce.common.archives import DamagedFileError, UntrustedFileError
 from sb3_reinforce.zoo import import_rl_zoo3, register
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = in_the_zoos_words(name, [argument for argument in arguments if argument != TRUSTED])
     sys.argv = [f"sb3-reinforce zoo {name}", *arguments]
     try:
-        with reading_a_run(name, arguments, trusted):
+        with reading_a_run(name, arguments, trusted), _telling_masks(FUNCTIONS.get(name, "rl_zoo3.utils")):
             if module is None:
                 _provide_generate_metadata()
                 with downloading(arguments):
@@ -93,6 +95,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _telling_masks(module: str) -> Iterator[None]:
+    """Within, what the RL Zoo plays in tells which actions are allowed, if the environment does."""
+    from rl_zoo3 import utils
+
+    from sb3_reinforce.common.masked_observations import tell_action_masks
+
+    def create_test_env(*args: Any, **kwargs: Any) -> Any:
+        env = utils_create_test_env(*args, **kwargs)
+        return tell_action_masks(env, (kwargs.get("hyperparams") or {}).get("action_masks"))
+
+    utils_create_test_env = utils.create_test_env
+    with mock.patch(f"{module}.create_test_env", create_test_env, create=True):
+        yield
 
 
 def in_the_zoos_words(command: str, arguments: Sequence[str]) -> list[str]:

@@ -13,6 +13,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_reinforce.common.base import EpisodicAlgorithm
+from sb3_reinforce.common.masked_observations import tell_action_masks
 from sb3_reinforce.common.normalization_files import write_normalization
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.vec_env import PythonVecEnv
@@ -105,6 +107,7 @@ class ExperimentManager(exp_manager.ExperimentManager):
         self.train_env_wrapper = get_wrapper_class(hyperparams, "train_env_wrapper")
         hyperparams.pop("train_env_wrapper", None)
         self.train_env_kwargs = hyperparams.pop("train_env_kwargs", {})
+        self.action_masks = hyperparams.get("action_masks")
         preprocessed = super()._preprocess_hyperparams(hyperparams)
         check_policy_kwargs(hyperparams.get("policy_kwargs") or {}, hyperparams["policy"], ALGOS[self.algo])
         return preprocessed
@@ -119,12 +122,16 @@ class ExperimentManager(exp_manager.ExperimentManager):
         :return: The environments.
         """
         if eval_env:
-            return super().create_envs(n_envs, eval_env, no_log)
+            return self._telling_masks(super().create_envs(n_envs, eval_env, no_log))
         with self.temporarily(
             env_wrapper=in_order(self.env_wrapper, self.train_env_wrapper),
             env_kwargs={**self.env_kwargs, **self.train_env_kwargs},
         ):
             return super().create_envs(n_envs, eval_env, no_log)
+
+    def _telling_masks(self, env: VecEnv) -> VecEnv:
+        is_ours = issubclass(ALGOS[self.algo], EpisodicAlgorithm)
+        return tell_action_masks(env, self.action_masks) if is_ours else env
 
     @contextlib.contextmanager
     def temporarily(self, **attributes: Any) -> Iterator[None]:
