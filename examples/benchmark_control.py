@@ -34,7 +34,7 @@ from sb3_reinforce import REINFORCE
 from sb3_reinforce.zoo.expressions import evaluate
 from sb3_reinforce.zoo.hyperparameters import read_yaml
 
-ENV_ID, N_EVAL_EPISODES = "HalfCheetah-v5", 10
+ENV_ID = "HalfCheetah-v5"
 
 
 class Row(NamedTuple):
@@ -49,9 +49,9 @@ class Row(NamedTuple):
 class UntilGood(BaseCallback):
     """Ends training when the greedy policy is good enough, and counts the time without its own evaluations."""
 
-    def __init__(self, goal: float, every: int, seed: int) -> None:
+    def __init__(self, goal: float, every: int, n_episodes: int, seed: int) -> None:
         super().__init__()
-        self.goal, self.every, self.seed = goal, every, seed
+        self.goal, self.every, self.n_episodes, self.seed = goal, every, n_episodes, seed
         self.best, self.spent, self.next_check, self.reached = -np.inf, 0.0, every, False
 
     def _on_training_start(self) -> None:
@@ -73,7 +73,7 @@ class UntilGood(BaseCallback):
         if normalize is not None:
             env = VecNormalize(env, training=False, norm_reward=False)
             env.obs_rms = normalize.obs_rms
-        score = float(evaluate_policy(self.model, env, N_EVAL_EPISODES)[0])  # type: ignore[arg-type]
+        score = float(evaluate_policy(self.model, env, self.n_episodes)[0])  # type: ignore[arg-type]
         env.close()
         self.best, self.reached = max(self.best, score), score >= self.goal
         self.spent += time.perf_counter() - before
@@ -118,10 +118,11 @@ def peer(name: str) -> Callable[[int], BaseAlgorithm]:
 ALGORITHMS: dict[str, Callable[[int], BaseAlgorithm]] = {"reinforce": reinforce, "ppo": peer("ppo"), "trpo": peer("trpo")}
 
 
-def run(name: str, seed: int, goal: float, every: int, most: int) -> Row:
+def run(name: str, seed: int, options: argparse.Namespace) -> Row:
     """Train until it is good enough, or for so many timesteps."""
-    model, callback = ALGORITHMS[name](seed), UntilGood(goal, every, 10_000 * (seed + 1))
-    model.learn(most, callback=callback)
+    model = ALGORITHMS[name](seed)
+    callback = UntilGood(options.goal, int(options.every), options.episodes, 10_000 * (seed + 1))
+    model.learn(int(options.most), callback=callback)
     return Row(model.num_timesteps, callback.seconds, callback.best, callback.reached)
 
 
@@ -133,14 +134,15 @@ def main() -> None:
     parser.add_argument("--goal", type=float, default=2_000)
     parser.add_argument("--every", type=float, default=25_000)
     parser.add_argument("--most", type=float, default=3e6)
+    parser.add_argument("--episodes", type=int, default=10, help="of an evaluation")
     options = parser.parse_args()
     th.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*EnvPool takes its seed")
-    print(f"{ENV_ID}, until {options.goal:g} over {N_EVAL_EPISODES} fresh episodes")
+    print(f"{ENV_ID}, until {options.goal:g} over {options.episodes} fresh episodes")
     print(f"{'algorithm':<10} {'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>7}")
     for name in options.algorithms:
         for seed in range(options.seeds):
-            row = run(name, seed, options.goal, int(options.every), int(options.most))
+            row = run(name, seed, options)
             there = "" if row.reached else "  not reached"
             print(f"{name:<10} {seed:>4} {row.timesteps:>9} {row.seconds:>7.0f} {row.score:>7.0f}{there}", flush=True)
 

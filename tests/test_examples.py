@@ -44,6 +44,21 @@ def test_solve_control(env: str, tmp_path: pathlib.Path) -> None:
     assert "; 0 of 1 at" in output, "not after a single step"
 
 
+def test_solve_mujoco(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("mujoco")
+    output = run("solve_mujoco.py", "--env", "InvertedPendulum-v5", "--timesteps", "1", "--curve", "1", folder=tmp_path)
+    assert "training return" in output
+    assert "\nInvertedPendulum-v5           0 " in output
+
+
+def test_benchmark_control(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("mujoco")
+    at_once = ("--seeds", "1", "--goal=-1e9", "--every", "1", "--most", "12000", "--episodes", "1")
+    output = run("benchmark_control.py", *at_once, folder=tmp_path)
+    rows = [line.split() for line in output.splitlines() if line.startswith(("reinforce", "ppo", "trpo"))]
+    assert [(row[0], len(row)) for row in rows] == [("reinforce", 5), ("ppo", 5), ("trpo", 5)], "all have reached it"
+
+
 def test_benchmark_speed(tmp_path: pathlib.Path) -> None:
     output = run("benchmark_speed.py", "--repetitions", "1", "--only", "GymnasiumVecEnv", "--output", "speed", folder=tmp_path)
     assert "| GymnasiumVecEnv alone, native | 1024 |" in output
