@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.cli.environments import Environments, environments_of
-from sb3_reinforce.cli.errors import CliError
+from sb3_reinforce.cli.errors import CliError, say
 from sb3_reinforce.cli.loading import SavedModel
 from sb3_reinforce.cli.options import COUNT, COUNT_OR_NONE_AT_ALL, FLAG, NAME, PATH, SEED, Positional, options_of, parse
 from sb3_reinforce.cli.settings import ALIASES
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     env = _make_env(environments, command.max_episode_steps, render_mode)
     try:
         model, env = saved.load(env, command.trusted)
-        print(f"Playing {saved.path}, {saved.algo} on {saved.env_id}")
+        say(f"Playing {saved.path}, {saved.algo} on {saved.env_id}")
         # load() has seeded NumPy's global generator, from which env.seed(None) would draw
         env.seed(secrets.randbits(32) if command.seed is None else command.seed)
         limit = environments.episode_limit(command.max_episode_steps)
@@ -134,7 +134,7 @@ def _play(model: BaseAlgorithm, env: VecEnv, n_episodes: int, limit: int, stocha
         n_cut_off += was_cut_off(infos[0])
     print(f"Mean return of {n_episodes} episodes: {np.mean(returns):.2f} ± {np.std(returns):.2f}")
     if n_cut_off:
-        print(cut_off_message(n_cut_off, n_episodes, limit), CUT_OFF_ADVICE)
+        say(f"{cut_off_message(n_cut_off, n_episodes, limit)} {CUT_OFF_ADVICE}")
 
 
 def _write_video(path: pathlib.Path, frames: Iterator[np.ndarray], env: VecEnv) -> None:

@@ -1,4 +1,12 @@
-"""What ends a command before it is through. Nothing is imported here: the first line on the screen waits for it."""
+"""
+What ends a command before it is through, and how it is said. Only the standard library is imported here: the first line on the
+screen waits for it.
+"""
+
+import shutil
+import sys
+import textwrap
+from typing import TextIO
 
 
 class CliError(Exception):
@@ -22,3 +30,22 @@ class Terminated(Stopped):
     """SIGTERM, which ends a command as Ctrl-C does."""
 
     status = 143
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """
+    Print a text. On a terminal no word of it is broken at the end of a line.
+
+    :param text: One or more lines.
+    :param stream: Where to. Default: standard output.
+    """
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [line if len(line) <= width else _folded(line, width) for line in text.splitlines()]
+        text = "\n".join(lines)
+    print(text, file=stream)
+
+
+def _folded(line: str, width: int) -> str:
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)

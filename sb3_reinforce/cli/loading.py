@@ -12,7 +12,6 @@ from sb3_reinforce.cli.errors import CliError
 from sb3_reinforce.cli.run_folder import RunFolder, find_run_folder, latest_run_folder, name_of_environment
 from sb3_reinforce.cli.shared import check_that_no_module_is_named
 from sb3_reinforce.common.model_files import read_model_file
-from sb3_reinforce.common.normalization_files import read_normalization
 from sb3_reinforce.common.origin import algorithm_of
 from sb3_reinforce.zoo import ALGORITHMS, import_rl_zoo3
 
@@ -120,8 +119,7 @@ class SavedModel:
         :return: The model, and the environment with the normalization that belongs to the model.
         :raises CliError: If a file of another algorithm is not trusted.
         """
-        env = self._normalized(env, trusted)
-        if self.algo in ALGORITHMS:
+        if self.algo in ALGORITHMS:  # whose statistics are in the model's file
             return ALGORITHMS[self.algo].load(self.path, env=env, device="cpu", trusted=trusted), env
         if not trusted:
             raise CliError(
@@ -133,24 +131,21 @@ class SavedModel:
 
         if self.algo not in ALGOS:
             raise CliError(f"there is no algorithm '{self.algo}': there are {', '.join(ALGORITHMS)}, {', '.join(ALGOS)}")
+        env = self._normalized(env)
         # Of no use to play, and often not to be read by another version, as rl_zoo3 does it
         unused: Mapping[str, Any] = {"learning_rate": 0.0, "lr_schedule": _zero, "clip_range": _zero}
         return ALGOS[self.algo].load(self.path, env=env, device="cpu", custom_objects=dict(unused)), env
 
-    def _normalized(self, env: VecEnv, trusted: bool) -> VecEnv:
-        """Models of ours have their statistics in their file; those of others have them beside it."""
+    def _normalized(self, env: VecEnv) -> VecEnv:
+        """With the statistics that are beside the model of another's algorithm, which is trusted."""
         normalized = unwrap_vec_normalize(env)
-        if normalized is None or self.folder is None or self.algo in ALGORITHMS:
-            return env
-        plain, pickled = (self.folder.parameters / f"vecnormalize.{suffix}" for suffix in ("json", "pkl"))
-        if plain.is_file():
-            saved = read_normalization(plain, normalized.venv)
-        elif trusted and pickled.is_file():
-            saved = VecNormalize.load(str(pickled), normalized.venv)
-        else:
-            raise CliError(f"the statistics of observations are missing or not trusted: '{pickled}'; see --trusted")
-        if normalized.norm_obs:
-            normalized.obs_rms = saved.obs_rms
+        if normalized is not None and self.folder is not None:
+            path = self.folder.parameters / "vecnormalize.pkl"
+            if not path.is_file():
+                raise CliError(f"'{self.path}' was trained with normalization, and its statistics '{path}' are missing")
+            saved = VecNormalize.load(str(path), normalized.venv)
+            if normalized.norm_obs:
+                normalized.obs_rms = saved.obs_rms
         return env
 
 

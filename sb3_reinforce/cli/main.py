@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from sb3_reinforce.cli.errors import CliError, Stopped
+from sb3_reinforce.cli.errors import CliError, Stopped, say
 from sb3_reinforce.version import __version__
 
 COMMANDS = {
@@ -64,10 +64,10 @@ def _run(name: str, arguments: list[str]) -> int:
     except SystemExit as end:  # the options were wrong, and that has been said, or help was asked for
         return end.code if isinstance(end.code, int) else 2 if end.code else 0
     except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, AssertionError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {' '.join(str(error).split())}", sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(str(stop) or "Stopped.", file=sys.stderr)
+        say(str(stop) or "Stopped.", sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130
 
 

@@ -225,7 +225,7 @@ class Training:
         if self.plan.tuned and self.plan.folder is None:
             self._say(f"Tuned settings for [bold]{self.command.env}[/bold] (--defaults leaves them out):")
             for name, value in self.plan.tuned.items():
-                self.console.print(Padding(f"{name}: {value}", (0, 0, 0, 2)))
+                self.console.print(Padding(f"{name}: {value}", (0, 0, 0, 2), expand=False))
 
     def _say_what_begins(self) -> None:
         backend = "fastest" if self.command.fast else "PythonVecEnv"

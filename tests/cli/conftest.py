@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_reinforce.cli import main, train
-from tests.cli.helpers import Alternation, Refused
+from tests.cli.helpers import Alternation, Refused, train
 
 
 @pytest.fixture(autouse=True)
-def _few_evaluations(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "N_EVAL_EPISODES", 10)
+def _in_a_folder_of_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # or SDL complains on stderr
     monkeypatch.chdir(tmp_path)
@@ -23,11 +21,7 @@ def _few_evaluations(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder that the command line has left; not to be written to."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "N_EVAL_EPISODES", 10)
-        assert main(["train", "--timesteps", "500", "--seed", "3", "--output", str(folder)]) == 0
-    return folder
+    return train("-n", "500", "--seed", "3", "--defaults", into=str(tmp_path_factory.mktemp("trained")))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-import json
 import pathlib
 import pickle
 import re
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -11,11 +11,15 @@ import gymnasium as gym
 import imageio.v3 as iio
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_reinforce import REINFORCE
+from sb3_reinforce import REINFORCE, PythonVecEnv
 from sb3_reinforce.cli import main
+from sb3_reinforce.cli.run_folder import RunFolder
 from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
-from tests.cli.helpers import error_of, files
+from tests.cli.helpers import error_of, files, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
 
@@ -25,8 +29,9 @@ def test_enjoy_writes_a_video(
     trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
     video = tmp_path / "videos" / f"two{suffix}"
-    assert main(["enjoy", str(trained), "--video", str(video), "--episodes", "2", "--seed", "5"]) == 0
-    lengths = [int(line.split()[4]) for line in capsys.readouterr().out.splitlines() if line.startswith("Episode")]
+    command = ["enjoy", str(trained), "--video", str(video), "--n-eval-episodes", "2", "--seed", "5"]
+    assert main([*command, "--max-episode-steps", "15"]) == 0
+    lengths = [int(length) for length in re.findall(r"after (\d+) timesteps, return", capsys.readouterr().out)]
     assert len(lengths) == 2
     frames = iio.imread(video, extension=suffix.lower())
     assert len(frames) <= sum(lengths)
@@ -40,8 +45,8 @@ def test_enjoy_writes_a_video(
 
 @pytest.mark.parametrize("what", ["folder", "file", "file without suffix"])
 def test_enjoy_finds_the_model(trained: pathlib.Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
-    path = {"folder": trained, "file": trained / "model.zip", "file without suffix": trained / "model"}[what]
-    assert main(["enjoy", str(path), "--render", "rgb_array", "--episodes", "1"]) == 0
+    path = {"folder": trained, "file": trained / "CartPole-v1.zip", "file without suffix": trained / "CartPole-v1"}[what]
+    assert main(["enjoy", str(path), "--no-render", "--n-eval-episodes", "1"]) == 0
     assert "Episode 1 finished after" in capsys.readouterr().out
 
 
@@ -49,7 +54,7 @@ def test_enjoy_on_the_screen(
     trained: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(gym.envs.classic_control.CartPoleEnv.metadata, "render_fps", 1000)
-    assert main(["enjoy", str(trained), "--episodes", "1"]) == 0
+    assert main(["enjoy", str(trained), "--n-eval-episodes", "1"]) == 0
     out, err = capsys.readouterr()
     assert "Episode 1 finished after" in out
     assert err == ""
@@ -59,7 +64,7 @@ def test_enjoy_plays_new_episodes_each_time_but_the_same_with_a_seed(
     trained: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def played(*arguments: str) -> str:
-        assert main(["enjoy", str(trained), "--render", "rgb_array", "--episodes", "4", *arguments]) == 0
+        assert main(["enjoy", str(trained), "--no-render", "--n-eval-episodes", "4", *arguments]) == 0
         return capsys.readouterr().out
 
     assert played("--seed", "1") == played("--seed", "1") != played("--seed", "2")
@@ -67,10 +72,11 @@ def test_enjoy_plays_new_episodes_each_time_but_the_same_with_a_seed(
 
 
 @pytest.mark.parametrize("algo", ["random_weight_search", "reinforce"])
-def test_enjoy_a_model_of_box_actions(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], algo: str) -> None:
-    assert main(["train", "--algo", algo, "--env", "Pendulum-v1", "--timesteps", "200", "--output", "out"]) == 0
+def test_enjoy_a_model_of_box_actions(capsys: pytest.CaptureFixture[str], algo: str) -> None:
+    train("--algo", algo, "--env", "Pendulum-v1", "-n", "200", "--defaults")
     capsys.readouterr()
-    assert main(["enjoy", "out", "--render", "rgb_array", "--episodes", "1"]) == 0
+    command = ["enjoy", "--algo", algo, "--env", "Pendulum-v1", "--no-render", "--n-eval-episodes", "1"]
+    assert main(command) == 0
     assert "Episode 1 finished after 200 timesteps" in capsys.readouterr().out
 
 
@@ -79,7 +85,7 @@ def test_enjoy_a_model_from_elsewhere(tmp_path: pathlib.Path, capsys: pytest.Cap
     assert "name it with --env" in error_of(capsys, "enjoy", "mine")
     (tmp_path / "evaluation.json").write_text("[]")
     assert "name it with --env" in error_of(capsys, "enjoy", "mine")
-    assert main(["enjoy", "mine", "--env", "CartPole-v1", "--render", "rgb_array", "--episodes", "1"]) == 0
+    assert main(["enjoy", "mine", "--env", "CartPole-v1", "--no-render", "--n-eval-episodes", "1"]) == 0
 
 
 def test_enjoy_what_is_no_model(tmp_path: pathlib.Path, trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +109,8 @@ def test_enjoy_what_is_no_model(tmp_path: pathlib.Path, trained: pathlib.Path, c
 def test_enjoy_a_damaged_model(
     tmp_path: pathlib.Path, trained: pathlib.Path, capsys: pytest.CaptureFixture[str], part: str
 ) -> None:
-    content = bytearray((trained / "model.zip").read_bytes())
-    with zipfile.ZipFile(trained / "model.zip") as archive:
+    content = bytearray((trained / "CartPole-v1.zip").read_bytes())
+    with zipfile.ZipFile(trained / "CartPole-v1.zip") as archive:
         start = archive.getinfo(part).header_offset + 30 + len(part)
     content[start + 100] ^= 0xFF
     (tmp_path / "damaged.zip").write_bytes(content)
@@ -122,14 +128,14 @@ def test_enjoy_a_damaged_model(
 def test_enjoy_a_model_whose_weights_are_no_weights(
     trained: pathlib.Path, capsys: pytest.CaptureFixture[str], part: str, content: bytes
 ) -> None:
-    with zipfile.ZipFile(trained / "model.zip") as archive, zipfile.ZipFile("forged.zip", "w") as forged:
+    with zipfile.ZipFile(trained / "CartPole-v1.zip") as archive, zipfile.ZipFile("forged.zip", "w") as forged:
         for name in archive.namelist():
             forged.writestr(name, content if name == part else archive.read(name))
     assert error_of(capsys, "enjoy", "forged.zip", "--env", "CartPole-v1") != "error: \n"
 
 
 def test_enjoy_in_another_environment(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "spaces do not match" in error_of(capsys, "enjoy", trained, "--env", "Acrobot-v1", "--render", "rgb_array")
+    assert "spaces do not match" in error_of(capsys, "enjoy", trained, "--env", "Acrobot-v1", "--no-render")
     assert "'Nope-v0' can't be made" in error_of(capsys, "enjoy", trained, "--env", "Nope-v0")
 
 
@@ -149,10 +155,6 @@ def test_enjoy_with_another_suffix(trained: pathlib.Path, capsys: pytest.Capture
     assert f"--video must end in .mp4 or .gif, but got '{name}'" in error_of(capsys, "enjoy", trained, "--video", name)
 
 
-def test_a_video_is_not_played_on_the_screen(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--video needs --render rgb_array" in error_of(capsys, "enjoy", trained, "--video", "a.gif", "--render", "human")
-
-
 def test_a_video_that_breaks_off_leaves_the_old_one(
     trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +163,7 @@ def test_a_video_that_breaks_off_leaves_the_old_one(
 
     (tmp_path / "film.gif").write_bytes(b"old")
     monkeypatch.setattr(pathlib.Path, "replace", full)
-    assert "No space left" in error_of(capsys, "enjoy", trained, "--video", "film.gif", "--episodes", "1")
+    assert "No space left" in error_of(capsys, "enjoy", trained, "--video", "film.gif", "--max-episode-steps", "5")
     assert (tmp_path / "film.gif").read_bytes() == b"old"
     assert files(tmp_path) == {"film.gif"}
 
@@ -173,7 +175,7 @@ def test_ctrl_c_while_playing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(REINFORCE, "predict", interrupted)
-    assert main(["enjoy", str(trained), "--render", "rgb_array"]) == 0
+    assert main(["enjoy", str(trained), "--no-render"]) == 0
     assert "Stopped." in capsys.readouterr().out
 
 
@@ -183,7 +185,7 @@ def test_enjoy_a_policy_that_never_gets_to_an_end(
     capsys: pytest.CaptureFixture[str], arguments: list[str], limit: int
 ) -> None:
     REINFORCE("LinearSoftmaxPolicy", "Alternation-v0").save("still")
-    command = ["enjoy", "still", "--env", "Alternation-v0", "--render", "rgb_array", "--episodes", "2", *arguments]
+    command = ["enjoy", "still", "--env", "Alternation-v0", "--no-render", "--n-eval-episodes", "2", *arguments]
     assert main(command) == 0
     out = capsys.readouterr().out
     for episode in (1, 2):
@@ -195,21 +197,61 @@ def test_enjoy_a_policy_that_never_gets_to_an_end(
 @pytest.mark.usefixtures("odd_envs")
 def test_a_video_of_it_ends_too(capsys: pytest.CaptureFixture[str]) -> None:
     REINFORCE("LinearSoftmaxPolicy", "Alternation-v0").save("still")
-    command = ["enjoy", "still", "--env", "Alternation-v0", "--video", "still.mp4", "--episodes", "1"]
+    command = ["enjoy", "still", "--env", "Alternation-v0", "--video", "still.mp4", "--n-eval-episodes", "1"]
     assert main([*command, "--max-episode-steps", "6"]) == 0
     assert len(iio.imread("still.mp4")) == 6
 
 
 def test_enjoy_cuts_off_only_what_has_not_ended_by_itself(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["enjoy", str(trained), "--render", "rgb_array", "--episodes", "3", "--seed", "0"]
+    command = ["enjoy", str(trained), "--no-render", "--n-eval-episodes", "3", "--seed", "0"]
     assert main(command) == 0
     whole = capsys.readouterr().out
     assert "cut off" not in whole
-    lengths = [int(line.split()[4]) for line in whole.splitlines()]
+    lengths = [int(length) for length in re.findall(r"after (\d+) timesteps, return", whole)]
     assert main([*command, "--max-episode-steps", str(max(lengths))]) == 0
     assert capsys.readouterr().out == whole
     assert main([*command, "--max-episode-steps", str(max(lengths) - 1)]) == 0
     assert f"1 of 3 episodes had not ended after {max(lengths) - 1:,} timesteps" in capsys.readouterr().out
+
+
+# Runs of others
+
+
+def test_the_normalization_of_a_model_comes_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train("--env", "Pendulum-v1", "-n", "400", "--defaults", "--normalize", "true", "--n-eval-episodes", "2")
+    capsys.readouterr()
+    command = ["--no-render", "--seed", "3", "--n-eval-episodes", "2"]
+    assert main(["enjoy", str(folder), *command]) == 0
+    of_the_folder = capsys.readouterr().out.splitlines()[1:]
+    shutil.copy(folder / "Pendulum-v1.zip", "alone.zip")
+    assert main(["enjoy", "alone.zip", "--env", "Pendulum-v1", *command]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == of_the_folder
+    model, env = REINFORCE.load("alone.zip"), PythonVecEnv([lambda: Monitor(gym.make("Pendulum-v1"))])
+    env.seed(3)
+    normalized = VecNormalize.load(str(folder / "Pendulum-v1" / "vecnormalize.pkl"), env)
+    normalized.training = normalized.norm_reward = False
+    returns, _ = evaluate_policy(model, normalized, 2, return_episode_rewards=True)
+    assert f"Episode 1 finished after 200 timesteps, return {returns[0]:g}" in of_the_folder[0]
+
+
+@pytest.mark.parametrize("algo", ["reinforce", "ppo"])
+def test_enjoy_a_run_of_the_zoo(capsys: pytest.CaptureFixture[str], algo: str) -> None:
+    settings = ["-n", "64", "-params", "n_envs:1", "normalize:True", *(["n_steps:32", "batch_size:32"] * (algo == "ppo"))]
+    assert main(["zoo", "train", "--algo", algo, "--env", "CartPole-v1", "-f", "logs", "--eval-freq", "40", *settings]) == 0
+    command = ["enjoy", "--algo", algo, "--env", "CartPole-v1", "--no-render", "--n-eval-episodes", "1", "--load-best"]
+    if algo == "ppo":
+        assert "SB3 runs what is in its file" in error_of(capsys, *command)
+        command.append("--trusted")
+    assert main(command) == 0
+    assert f"best_model.zip, {algo} on CartPole-v1" in capsys.readouterr().out
+
+
+def test_the_run_that_is_meant(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = str(trained.parents[1])
+    assert "there is no run of reinforce on Acrobot-v1" in error_of(capsys, "enjoy", "-f", logs, "--env", "Acrobot-v1")
+    assert "there is no model at" in error_of(capsys, "enjoy", "-f", logs, "--exp-id", "7")
+    assert "there is no best model beside" in error_of(capsys, "enjoy", "-f", logs, "--load-best")
+    assert main(["enjoy", "-f", logs, "--exp-id", "1", "--no-render", "--n-eval-episodes", "1", "--stochastic"]) == 0
 
 
 # Files from strangers
@@ -231,28 +273,61 @@ def evil(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pa
     gym.registry.update(before)
 
 
-@pytest.mark.parametrize("name", ["evil:CartPole-v1", "evil:Evil-v0", "evil :Evil-v0", "\x1b[2Jevil:x-v0", ":evil-v0", ""])
+@pytest.fixture
+def foreign(trained: pathlib.Path, tmp_path: pathlib.Path) -> RunFolder:
+    """A run whose files somebody may have written to."""
+    shutil.copytree(trained, tmp_path / "foreign")
+    return RunFolder(tmp_path / "foreign", "CartPole-v1")
+
+
+@pytest.mark.parametrize("name", ["evil:CartPole-v1", "evil :CartPole-v1", "\x1b[2Jevil:CartPole-v1", ":CartPole-v1"])
 def test_no_module_is_imported_because_a_file_names_it(
-    evil: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], name: str
+    evil: pathlib.Path, foreign: RunFolder, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").save("model")
-    (tmp_path / "evaluation.json").write_text(json.dumps({"env": name}))
-    error = error_of(capsys, "enjoy", "model.zip", "--render", "rgb_array")
+    foreign.write_settings({"env": name}, {})
+    error = error_of(capsys, "enjoy", foreign.path, "--no-render")
     assert "no module is imported because a file says so" in error
-    assert error.strip().isprintable()
+    assert error.isprintable()
+    assert not evil.exists()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"env": ""}, {"env": "Acrobot-v1"}, {"env": ["CartPole-v1"]}])
+def test_a_folder_that_does_not_say_what_it_plays(
+    foreign: RunFolder, capsys: pytest.CaptureFixture[str], arguments: dict[str, Any]
+) -> None:
+    foreign.write_settings(arguments, {})
+    assert "name it with --env" in error_of(capsys, "enjoy", foreign.path, "--no-render")
+
+
+@pytest.mark.parametrize(
+    "hyperparameters",
+    [
+        {"env_wrapper": "evil.Wrapper"},
+        {"env_wrapper": [{"evil.Wrapper": {}}]},
+        {"vec_env_wrapper": "evil.Wrapper"},
+        {"normalize": "__import__('evil')"},
+    ],
+)
+def test_nothing_else_in_its_folder_runs(
+    evil: pathlib.Path, foreign: RunFolder, capsys: pytest.CaptureFixture[str], hyperparameters: dict[str, Any]
+) -> None:
+    foreign.write_settings({"env": "CartPole-v1"}, hyperparameters)
+    assert "use --trusted" in error_of(capsys, "enjoy", foreign.path, "--no-render")
+    (foreign.parameters / "config.yml").write_text("a: !!python/object/apply:os.getcwd []")
+    assert "use --trusted" in error_of(capsys, "enjoy", foreign.path, "--no-render")
     assert not evil.exists()
 
 
 def test_a_module_that_the_user_names_is_imported(evil: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").save("model")
-    command = ["enjoy", "model.zip", "--env", "evil:Evil-v0", "--render", "rgb_array", "--episodes", "1"]
+    command = ["enjoy", "model.zip", "--env", "evil:Evil-v0", "--no-render", "--n-eval-episodes", "1"]
     assert main([*command, "--max-episode-steps", "5"]) == 0
     assert evil.exists()
 
 
 def test_a_file_with_a_pickle_is_played_where_it_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
     REINFORCE("LinearSoftmaxPolicy", "CartPole-v1", learning_rate=lambda _: 0.1).save("model")
-    command = ["enjoy", "model.zip", "--env", "CartPole-v1", "--render", "rgb_array", "--episodes", "1"]
+    command = ["enjoy", "model.zip", "--env", "CartPole-v1", "--no-render", "--n-eval-episodes", "1"]
     assert "learning_rate (builtins.function)" in error_of(capsys, *command)
     assert "--trusted" in error_of(capsys, *command)
     assert main([*command, "--trusted"]) == 0

@@ -1,4 +1,3 @@
-import argparse
 import os
 import pathlib
 import re
@@ -8,8 +7,8 @@ import sys
 import pytest
 
 import sb3_reinforce
-from sb3_reinforce.cli import main, train
-from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
+from sb3_reinforce.cli import main
+from sb3_reinforce.cli.main import COMMANDS
 from tests.cli.helpers import ALL_FILES, error_of, files
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
@@ -21,26 +20,43 @@ pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
         (["train", "--env", "CartPool-v1"], "environment 'CartPool-v1' can't be made.*CartPole"),
         (["train", "--env", "CartPole-v9"], "'CartPole-v9' can't be made"),
         (["train", "--env", "no_such_module:Env-v0"], "'no_such_module:Env-v0' can't be made"),
-        (["train", "--algo", "ppo"], "--algo: invalid choice: 'ppo'.*reinforce.*random_weight_search"),
-        (["dance"], "invalid choice: 'dance'.*train.*enjoy"),
-        (["--dance"], "unrecognized arguments: --dance"),
-        (["train", "--timesteps", "0"], "--timesteps: must be a whole number of at least 1, but got '0'"),
-        (["train", "--timesteps", "1e5"], "--timesteps.*'1e5'"),
+        (["train", "--algo", "ppo"], "invalid choice 'ppo' for argument '--algo'"),
+        (["dance"], "there is no command 'dance'"),
+        (["--dance"], "Unrecognized options: --dance"),
+        (["train", "-n", "0"], "--timesteps: must be a whole number of at least 1, but got '0'"),
+        (["train", "--timesteps", "1e-5"], "--timesteps: must be a whole number of at least 1, but got '1e-5'"),
+        (["train", "--timesteps", "many"], "but got 'many'"),
         (["train", "--n-envs", "-2"], "--n-envs.*"),
         (["train", "--seed", "-1"], "--seed.*"),
-        (["train", "--seed", "4294967296"], "--seed: must be a whole number from 0 to .*'4294967296'"),
+        (["train", "--seed", "4294967296"], "--seed: must be a whole number from 0 to 4294967295, but got '4294967296'"),
         (["train", "--seed", "x"], "--seed.*'x'"),
-        (["train", "--output"], "--output: expected one argument"),
-        (["train", "--output", "file"], "File exists: 'file'"),
-        (["train", "--env", "Blackjack-v1"], "Observations must be Box.*Tuple"),
+        (["train", "--log-folder"], "--log-folder"),
+        (["train", "-f", "file"], "Not a directory: 'file/reinforce"),
+        (["train", "--env", "Blackjack-v1", "--defaults"], "Observations must be Box.*Tuple"),
         (["train", "--env", "Unbounded-v0"], "must have finite bounds"),
         (["train", "--env", "Pair-v0"], "Tuple"),
         (["train", "--env", "Pair-v0", "--algo", "random_weight_search"], "Tuple"),
         (["train", "--max-episode-steps", "0"], "--max-episode-steps: must be a whole number of at least 1, but got '0'"),
-        (["enjoy"], "required: model"),
-        (["enjoy", "file", "--max-episode-steps", "1e3"], "--max-episode-steps: must be a whole number .*'1e3'"),
-        (["enjoy", "file", "--episodes", "0"], "--episodes"),
-        (["enjoy", "file", "--render", "3d"], "--render: invalid choice: '3d'"),
+        (["train", "--gamma", "much"], "--gamma: must be a number, but got 'much'"),
+        (["train", "--gamma", "2"], "gamma of REINFORCE must be a finite number from 0 to 1, but got 2"),
+        (["train", "--baseline", "median"], "baseline of REINFORCE must be.*'median'"),
+        (["train", "--epsilon", "EpsilonSchedule(2)"], "'EpsilonSchedule\\(2\\)' can't be evaluated"),
+        (["train", "--policy", "TreePolicy"], "TreePolicy"),
+        (["train", "--policy", "MlpPolicy", "--policy-kwargs", "dict(depth=3)"], "has no argument depth"),
+        (["train", "--natrual-gradient"], "Perhaps you meant: --natural-gradient"),
+        (["train", "--env-wrapper", "gymnasium.wrappers.Nothing"], "There is no wrapper 'gymnasium.wrappers.Nothing'"),
+        (["train", "--env-wrapper", "os.getcwd"], "'os.getcwd' is no wrapper"),
+        (["train", "--env-wrapper", "{gymnasium.wrappers.TimeLimit: {steps: 3}}"], "can't be wrapped in TimeLimit.*steps"),
+        (["train", "--env-kwargs", "gravity"], "must be name:value"),
+        (["train", "--env-kwargs", "lightness:3"], "'CartPole-v1' can't be made.*lightness"),
+        (["train", "--fast", "--env-wrapper", "sb3_reinforce.SuccessRewardWrapper"], "not SuccessRewardWrapper"),
+        (["enjoy"], "there is no run of reinforce on CartPole-v1 in 'logs'. Train one: sb3-reinforce train"),
+        (["enjoy", "file", "--max-episode-steps", "1.5"], "--max-episode-steps: must be a whole number .*'1.5'"),
+        (["enjoy", "file", "--n-eval-episodes", "0"], "--n-eval-episodes"),
+        (["enjoy", "file", "--video", "film.avi"], "--video must end in"),
+        (["compare", "--algo", "reinforce", "--env", "CartPole-v1", "--backend", "foo"], "--backend.*loky"),
+        (["compare", "--env", "CartPole-v1"], "--algo"),
+        (["compare", "--algo", "reinforce", "--env", "CartPole-v1", "--seeds", "-1"], "--seeds"),
     ],
 )
 @pytest.mark.usefixtures("odd_envs")
@@ -52,71 +68,93 @@ def test_what_can_not_be_done_is_said_in_a_line(
     assert files(tmp_path) == {"file"}  # and nothing was left behind
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as info:
-        main(["--help"])
-    assert info.value.code == 0
-    out = capsys.readouterr().out
-    assert "train" in out
-    assert "enjoy" in out
-
-
-@pytest.mark.parametrize("command", ["train", "enjoy", "compare"])
-def test_every_command_says_when_it_cuts_an_episode_off(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    out = " ".join(capsys.readouterr().out.split())
-    assert "--max-episode-steps MAX_EPISODE_STEPS timesteps after which an episode is cut off" in out
-    assert f"(default: {DEFAULT_MAX_EPISODE_STEPS}, or the environment's own time limit if that is longer)" in out
-
-
-def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "rich", None)
-    assert "needs the package 'rich': pip install \"sb3-reinforce[extra]\"" in error_of(capsys, "train")
-
-
-def test_no_argument_at_all_trains_cartpole(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[argparse.Namespace] = []
-    monkeypatch.setattr(train, "run", called.append)
-    assert main([]) == 0
-    (options,) = called
-    assert (options.algo, options.env, options.timesteps, options.seed, options.n_envs) == (
-        "reinforce",
-        "CartPole-v1",
-        None,
-        0,
-        1,
+def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    home = str(pathlib.Path(sb3_reinforce.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "sb3_reinforce", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": home, **environment},
+        check=False,
     )
 
 
-def test_without_a_sub_command_it_trains(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--timesteps", "100"]) == 0
-    assert files(tmp_path / "logs" / "reinforce" / "CartPole-v1_1") == ALL_FILES
-    assert main(["train", "--timesteps", "100"]) == 0
-    assert files(tmp_path / "logs" / "reinforce" / "CartPole-v1_2") == ALL_FILES
+@pytest.mark.parametrize("argument", ["--help", "-h"])
+def test_help(capsys: pytest.CaptureFixture[str], argument: str) -> None:
+    assert main([argument]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert all(any(line.startswith(f"  {command}") for line in lines) for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sb3-reinforce {sb3_reinforce.__version__}\n"
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_what_can_be_said_at_once_imports_nothing_for_it(argument: str) -> None:
+    code = (
+        f"import sys; from sb3_reinforce.cli import main; main([{argument!r}]); "
+        "assert not {'torch', 'numpy', 'gymnasium', 'tyro'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["train", "enjoy", "compare"])
+def test_no_line_of_help_is_broken_at_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
-    assert "Training REINFORCE (LinearSoftmaxPolicy) on CartPole-v1, seed 0" in out
-    assert "Solved (threshold 475)" in out
-    assert "tensorboard --logdir logs/reinforce/CartPole-v1_2" in out
-    assert "python -m sb3_reinforce enjoy logs/reinforce/CartPole-v1_2" in out
+    assert max(map(len, out.splitlines())) <= 80
+    words = " ".join(out.replace("│", " ").split())
+    for option in ("--env", "-n N", "--timesteps", "-f PATH", "--log-folder", "--n-eval-episodes", "--max-episode-steps"):
+        assert option in words or (command, option) in (("enjoy", "-n N"), ("enjoy", "--timesteps"))
+    assert "timesteps after which an episode" in words.lower()
+
+
+def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert "needs the package 'tqdm': pip install \".[extra]\" from a clone" in error_of(capsys, "train")
+    modules = ("train", "enjoy", "settings", "options", "loading", "environments")
+    for name in {f"sb3_reinforce.cli.{module}" for module in modules} & set(sys.modules):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    assert 'pip install ".[extra]" from a clone' in error_of(capsys, "train")
+    assert 'pip install ".[extra]" from a clone' in error_of(capsys, "enjoy")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--seed", "3"], ["train", "--seed=3"]])
+def test_without_a_command_it_trains(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    from sb3_reinforce.cli import train
+
+    called: list[list[str]] = []
+    monkeypatch.setattr(train, "main", lambda given: called.append(given) or 0)
+    assert main(arguments) == 0
+    assert called == [[argument for argument in arguments if argument != "train"]]
 
 
 def test_as_a_process(tmp_path: pathlib.Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "sb3_reinforce", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(pathlib.Path(sb3_reinforce.__file__).parents[1])},
-            check=False,
-        )
-
-    done = run("train", "--timesteps", "300", "--output", "out")
+    done = in_a_process("train", "--timesteps", "3e2", "--n-eval-episodes", "5", "-f", "out", COLUMNS="80")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "100 fresh episodes" in done.stdout
-    assert files(tmp_path / "out") == ALL_FILES
-    failed = run("train", "--env", "Nope-v0")
-    assert failed.returncode == 2
-    assert failed.stderr.count("\n") == 1
-    assert "Traceback" not in failed.stderr
+    assert "5 fresh episodes" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert files(tmp_path / "out" / "reinforce" / "CartPole-v1_1") == ALL_FILES
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of its own")
+def test_a_terminal_is_told_at_once_that_something_happens(tmp_path: pathlib.Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sb3_reinforce", "train", "--help"], stdout=subprocess.PIPE, stderr=theirs
+    )
+    first = os.read(ours, 1000).decode()
+    assert first.startswith(f"sb3-reinforce {sb3_reinforce.__version__}: importing PyTorch")
+    assert "torch" in first.lower()
+    assert process.poll() is None, "it has said so before it was through"
+    process.kill()
+    process.communicate()

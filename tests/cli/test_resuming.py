@@ -1,4 +1,3 @@
-import json
 import os
 import pathlib
 import signal
@@ -12,16 +11,33 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch as th
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_reinforce import REINFORCE, RandomWeightSearch
 from sb3_reinforce.cli import main
-from tests.cli.helpers import ALL_FILES, error_of, files
+from sb3_reinforce.cli.run_folder import RunFolder
+from tests.cli.helpers import ALL_FILES, FEW, error_of, files, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
 
-LONG = ("--timesteps", "15000", "--n-envs", "3", "--seed", "1", "--checkpoint-seconds", "0")
+LONG = (
+    "--defaults",
+    "--n-eval-episodes",
+    "3",
+    "--timesteps",
+    "15000",
+    "--n-envs",
+    "3",
+    "--seed",
+    "1",
+    "--checkpoint-seconds",
+    "0",
+)
 KINDS: dict[str, Any] = {"reinforce": REINFORCE, "random_weight_search": RandomWeightSearch}
+
+
+RUN = pathlib.Path("logs", "reinforce", "CartPole-v1_1")
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
@@ -36,10 +52,11 @@ def wait_for_checkpoints(folder: pathlib.Path, process: subprocess.Popen[str]) -
 
 
 def assert_same_training(folder: pathlib.Path, other: pathlib.Path, algo: str) -> None:
-    ours, theirs = (KINDS[algo].load(each / "model.zip") for each in (folder, other))
+    ours, theirs = (KINDS[algo].load(each / "CartPole-v1.zip") for each in (folder, other))
     assert ours.num_timesteps == theirs.num_timesteps
     th.testing.assert_close(ours.policy.state_dict(), theirs.policy.state_dict(), rtol=0, atol=0)
-    for name, columns in (("monitor.csv", ["r", "l"]), ("progress.csv", ["rollout/episode_return", "time/total_timesteps"])):
+    monitors = [(path.name, ["r", "l"]) for path in other.glob("*monitor.csv")]
+    for name, columns in (*monitors, ("progress.csv", ["rollout/episode_return", "time/total_timesteps"])):
         logs = [pd.read_csv(each / name, comment="#")[columns] for each in (folder, other)]
         pd.testing.assert_frame_equal(*logs)
     points = [
@@ -50,42 +67,36 @@ def assert_same_training(folder: pathlib.Path, other: pathlib.Path, algo: str) -
 
 
 @pytest.mark.parametrize("algo", KINDS)
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: pathlib.Path, algo: str) -> None:
-    process = started("--algo", algo, *LONG, "--output", "killed")
-    wait_for_checkpoints(tmp_path / "killed", process)
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(algo: str) -> None:
+    killed = pathlib.Path("logs", algo, "CartPole-v1_1")
+    process = started("--algo", algo, *LONG)
+    wait_for_checkpoints(killed, process)
     process.kill()
     process.communicate()
-    if (tmp_path / "killed" / "model.zip").exists():
+    if (killed / "CartPole-v1.zip").exists():
         pytest.skip("It had finished before it could be killed")
     assert process.returncode == -signal.SIGKILL
     time.sleep(1.1)  # TensorBoard reads its files in the order of the seconds in their names
-    assert main(["train", "--resume", "killed"]) == 0
-    assert main(["train", "--algo", algo, *LONG, "--output", "whole"]) == 0
-    assert_same_training(tmp_path / "killed", tmp_path / "whole", algo)
-    assert files(tmp_path / "killed") == files(tmp_path / "whole") == ALL_FILES
+    assert main(["train", "--resume", str(killed)]) == 0
+    whole = train("--algo", algo, *LONG, into="whole")
+    assert_same_training(killed, whole, algo)
+    assert files(killed) == files(whole) == ALL_FILES | {f"{i}.monitor.csv" for i in range(3)}
 
 
-def test_sigterm_saves_says_so_and_can_be_gone_on_with(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    process = started(*LONG, "--output", "out")
-    wait_for_checkpoints(tmp_path / "out", process)
+def test_sigterm_saves_says_so_and_can_be_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    process = started(*LONG)
+    wait_for_checkpoints(RUN, process)
     process.terminate()
     out, err = process.communicate()
     assert process.returncode == 143
     assert err == "Stopped.\n"
-    assert "Stopped early, after" in out
-    assert "python -m sb3_reinforce train --resume out" in out
-    assert 0 < REINFORCE.load(tmp_path / "out" / "model.zip").num_timesteps < 15_000
-    assert "go on with --resume" in error_of(capsys, "train", "--output", _without_model(tmp_path / "out"))
+    assert "Stopped early." in out
+    assert f"sb3-reinforce train --resume {RUN}" in out
+    assert 0 < REINFORCE.load(RUN / "CartPole-v1.zip").num_timesteps < 15_000
     time.sleep(1.1)  # as above
-    assert main(["train", "--resume", "out"]) == 0
-    assert main(["train", *LONG, "--output", "whole"]) == 0
-    assert_same_training(tmp_path / "out", tmp_path / "whole", "reinforce")
-    assert "has finished" in error_of(capsys, "train", "--resume", "out")
-
-
-def _without_model(folder: pathlib.Path) -> pathlib.Path:
-    (folder / "model.zip").unlink()
-    return folder
+    assert main(["train", "--resume", str(RUN)]) == 0
+    assert_same_training(RUN, train(*LONG, into="whole"), "reinforce")
+    assert "has finished" in error_of(capsys, "train", "--resume", RUN)
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, sent: int = signal.SIGINT) -> None:
@@ -107,22 +118,23 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, sent: int = signal.SIGIN
 @pytest.mark.parametrize("seconds", ["0", "1000"])
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_it_goes_on_from_the_last_checkpoint_or_from_the_beginning(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, seconds: str, sent: int, status: int
+    monkeypatch: pytest.MonkeyPatch, seconds: str, sent: int, status: int
 ) -> None:
-    arguments = ["train", "--timesteps", "2000", "--checkpoint-seconds", seconds]
+    arguments = ["--timesteps", "2000", "--checkpoint-seconds", seconds, *FEW]
     with monkeypatch.context() as context:
         interrupt(context, 1_000, sent)
         handler = signal.getsignal(signal.SIGTERM)
-        assert main([*arguments, "--output", "out"]) == status
+        assert main(["train", *arguments]) == status
         assert signal.getsignal(signal.SIGTERM) is handler
-    assert (tmp_path / "out" / "checkpoints").exists() == (seconds == "0")
-    assert main(["train", "--resume", "out", "--checkpoint-seconds", seconds]) == 0
-    assert main([*arguments, "--output", "whole"]) == 0
-    assert_same_training(tmp_path / "out", tmp_path / "whole", "reinforce")
+    assert (RUN / "checkpoints").exists() == (seconds == "0")
+    assert main(["train", "--resume", str(RUN), "--checkpoint-seconds", seconds]) == 0
+    assert_same_training(RUN, train(*arguments, into="whole"), "reinforce")
 
 
-def test_native_environments(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["train", "--fast", "--n-envs", "8", "--timesteps", "4000", "--checkpoint-seconds", "0"]
+@pytest.mark.parametrize("kind", ["native", "normalized and evaluated"])
+def test_other_environments(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    arguments = ["--n-envs", "8", "--timesteps", "4000", "--checkpoint-seconds", "0", *FEW]
+    arguments += ["--fast"] if kind == "native" else ["--normalize", "true", "--frame-stack", "2", "--eval-freq", "500"]
     with monkeypatch.context() as context:
         train_one = REINFORCE.train
         n_rollouts = 0
@@ -135,74 +147,100 @@ def test_native_environments(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
             train_one(self)
 
         context.setattr(REINFORCE, "train", interrupted)
-        assert main([*arguments, "--output", "out"]) == 0
-    assert main(["train", "--resume", "out"]) == 0
-    assert main([*arguments, "--output", "whole"]) == 0
-    assert_same_training(tmp_path / "out", tmp_path / "whole", "reinforce")
+        assert main(["train", *arguments]) == 0
+    assert main(["train", "--resume", str(RUN)]) == 0
+    whole = train(*arguments, into="whole")
+    assert_same_training(RUN, whole, "reinforce")
+    for name in ("timesteps", "results"):
+        ours, theirs = (np.load(folder / "evaluations.npz")[name] for folder in (RUN, whole))
+        assert ours.shape == theirs.shape
+        assert name == "results" or ours.tolist() == theirs.tolist()
 
 
-def test_what_it_was_begun_with_stays(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_it_was_begun_with_stays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with monkeypatch.context() as context:
         interrupt(context, 100)
-        assert main(["train", "--timesteps", "300", "--seed", "5", "--output", "out"]) == 0
-    settings = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert settings == {
+        assert main(["train", "--timesteps", "300", "--seed", "5", "--baseline", "mean", *FEW]) == 0
+    arguments, config = (yaml.safe_load((RUN / "CartPole-v1" / name).read_text()) for name in ("args.yml", "config.yml"))
+    assert arguments == {
         "algo": "reinforce",
         "env": "CartPole-v1",
-        "timesteps": 300,
+        "env_kwargs": None,
         "seed": 5,
-        "n_envs": 1,
         "fast": False,
         "max_episode_steps": None,
+        "n_eval_episodes": 10,
+        "eval_freq": 0,
         "finished": False,
     }
-    for option in (["--seed", "6"], ["--timesteps", "400"], ["--env", "Acrobot-v1"], ["--fast"], ["--output", "other"]):
-        assert f"with the {option[0]} that it was begun with" in error_of(capsys, "train", "--resume", "out", *option)
-    assert main(["train", "--resume", "out", "--seed", "5", "--env", "CartPole-v1"]) == 0
+    assert config == {
+        "policy": "LinearSoftmaxPolicy",
+        "n_timesteps": 300,
+        "n_episodes": 8,
+        "learning_rate": "lin_0.2",
+        "baseline": "mean",
+    }
+    for option in (
+        *(["--seed", "6"], ["--timesteps", "400"], ["--fast"], ["--baseline", "value"], ["--no-reward-to-go"]),
+        *(["--log-folder", "other"], ["--env", "Acrobot-v1"]),
+    ):
+        assert f"with the {option[0]} that it was begun with".replace("no-", "") in error_of(
+            capsys, "train", "--resume", RUN, *option
+        )
+    assert main(["train", "--resume", str(RUN), "--seed", "5", "--env", "CartPole-v1"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("arguments", "config", "message"),
     [
-        ({"env": "evil_module:CartPole-v1"}, "no module is imported because a file says so"),
-        ({"n_envs": -3}, "must be a whole number of at least 1"),
-        ({"algo": "ppo"}, "invalid choice"),
-        ({"seed": [1]}, "must be a whole number"),
-        ({"env": None, "seed": "--output=x"}, "must be a whole number"),
+        ({"env": "evil_module:CartPole-v1"}, {}, "no module is imported because a file says so"),
+        ({}, {"n_envs": -3}, "must be an integer of at least 1"),
+        ({"algo": "ppo"}, {}, "algo must be"),
+        ({"algo": [1]}, {}, "algo must be"),
+        ({"seed": [1]}, {}, "seed must be"),
+        ({"seed": "--log-folder=x"}, {}, "seed must be"),
+        ({}, {"env_wrapper": "evil_module.Wrapper"}, "use --trusted"),
+        ({}, {"train_env_wrapper": [{"evil_module.Wrapper": {}}]}, "use --trusted"),
+        ({}, {"vec_env_wrapper": "evil_module.Wrapper"}, "use --trusted"),
+        ({}, {"normalize": "__import__('evil_module')"}, "use --trusted"),
+        ({}, {"epsilon": "__import__('evil_module')"}, "use --trusted"),
+        ({}, {"policy_kwargs": "dict(a=__import__('evil_module'))"}, "use --trusted"),
     ],
 )
 def test_settings_that_somebody_else_has_written(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], message: str
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: dict[str, Any],
+    config: dict[str, Any],
+    message: str,
 ) -> None:
-    settings = {"algo": "reinforce", "env": "CartPole-v1", "timesteps": 10, "seed": 0, "n_envs": 1, "fast": False}
-    settings |= {"max_episode_steps": None, "finished": False, **change}
-    (tmp_path / "training.json").write_text(json.dumps(settings))
+    settings = {"algo": "reinforce", "env": "CartPole-v1", "seed": 0, "fast": False, "finished": False}
+    settings |= {"max_episode_steps": None, "n_eval_episodes": 1, "eval_freq": 0, "env_kwargs": None}
+    RunFolder(tmp_path, "CartPole-v1").write_settings(settings | arguments, {"n_timesteps": 10} | config)
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     assert message in error_of(capsys, "train", "--resume", tmp_path)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"algo": "reinforce"}', "\x00", "[" * 100_000])
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", "algo: reinforce", "\x00", "[" * 1_000, "a: !!python/tuple [1]"])
 def test_a_folder_with_no_training(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
     if content is not None:
-        (tmp_path / "training.json").write_text(content)
+        RunFolder(tmp_path, "CartPole-v1").write_settings({}, {})
+        (tmp_path / "CartPole-v1" / "args.yml").write_text(content)
     assert "no training" in error_of(capsys, "train", "--resume", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "soon"])
 def test_seconds_between_checkpoints(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    assert "must be a number of at least 0" in error_of(capsys, "train", f"--checkpoint-seconds={text}")
+    assert "must be a" in error_of(capsys, "train", f"--checkpoint-seconds={text}")
 
 
-def test_a_log_whose_last_line_is_half_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_whose_last_line_is_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as context:
         interrupt(context, 600, signal.SIGTERM)
-        assert main(["train", "--timesteps", "1500", "--checkpoint-seconds", "0", "--output", "out"]) == 143
-    progress, monitor = tmp_path / "out" / "progress.csv", tmp_path / "out" / "monitor.csv"
+        assert main(["train", "--timesteps", "1500", "--checkpoint-seconds", "0", *FEW]) == 143
+    progress, monitor = RUN / "progress.csv", RUN / "0.monitor.csv"
     progress.write_text(progress.read_text()[:-7])
     monitor.write_bytes(monitor.read_bytes() + b"12.0,1")
-    assert main(["train", "--resume", "out"]) == 0
-    assert main(["train", "--timesteps", "1500", "--output", "whole"]) == 0
-    assert_same_training(tmp_path / "out", tmp_path / "whole", "reinforce")
+    assert main(["train", "--resume", str(RUN)]) == 0
+    assert_same_training(RUN, train("--timesteps", "1500", into="whole"), "reinforce")
     assert np.isfinite(pd.read_csv(monitor, comment="#")["r"]).all()

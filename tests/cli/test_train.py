@@ -8,21 +8,32 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from gymnasium import spaces
+from stable_baselines3.common.monitor import load_results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
-from sb3_reinforce import REINFORCE, RandomWeightSearch
-from sb3_reinforce.cli import main, train
+from sb3_reinforce import REINFORCE, EpsilonSchedule, FourierBasis
+from sb3_reinforce.cli import environments, evaluating, main
 from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
-from tests.cli.helpers import ALL_FILES, error_of, files
+from sb3_reinforce.zoo import ALGORITHMS
+from tests.cli.helpers import ALL_FILES, error_of, files, train
 from tests.disks import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
 
 
+def evaluation_in(folder: pathlib.Path) -> dict[str, Any]:
+    """What an evaluation has left."""
+    return json.loads((folder / "evaluation.json").read_text())
+
+
 def test_train_leaves_everything(trained: pathlib.Path) -> None:
     assert files(trained) == ALL_FILES
-    model = REINFORCE.load(trained / "model.zip")
-    evaluation = json.loads((trained / "evaluation.json").read_text())
+    assert (trained.name, trained.parent.name) == ("CartPole-v1_1", "reinforce")
+    model = REINFORCE.load(trained / "CartPole-v1.zip")
+    evaluation = evaluation_in(trained)
     assert evaluation["timesteps"] == model.num_timesteps >= 500
     assert (evaluation["env"], evaluation["algo"], evaluation["seed"], evaluation["n_envs"]) == (
         "CartPole-v1",
@@ -34,7 +45,7 @@ def test_train_leaves_everything(trained: pathlib.Path) -> None:
     assert evaluation["mean_reward"] == pytest.approx(np.mean(evaluation["returns"]))
     assert evaluation["mean_ep_length"] == pytest.approx(np.mean(evaluation["lengths"]))
     assert evaluation["solved"] is (evaluation["mean_reward"] >= evaluation["reward_threshold"] == 475)
-    episodes = pd.read_csv(trained / "monitor.csv", skiprows=1)["l"].tolist()
+    episodes = pd.read_csv(trained / "0.monitor.csv", skiprows=1)["l"].tolist()
     progress = pd.read_csv(trained / "progress.csv")
     assert progress["rollout/episode_length"].dropna().tolist() == episodes
     assert sum(episodes) == model.num_timesteps
@@ -44,24 +55,94 @@ def test_train_leaves_everything(trained: pathlib.Path) -> None:
     assert matplotlib.image.imread(trained / "learning_curve.png").std() > 0.01
 
 
-def test_the_same_seed_gives_the_same_model(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    for seed in ("3", "4"):
-        assert main(["train", "--timesteps", "500", "--seed", seed, "--output", seed]) == 0
-    same, other = (json.loads((tmp_path / seed / "evaluation.json").read_text())["returns"] for seed in ("3", "4"))
-    assert same == json.loads((trained / "evaluation.json").read_text())["returns"]
-    assert same != other
+def test_the_rl_zoo_finds_what_it_looks_for(trained: pathlib.Path) -> None:
+    evaluations = np.load(trained / "evaluations.npz")
+    assert evaluations["timesteps"].tolist() == [REINFORCE.load(trained / "CartPole-v1.zip").num_timesteps]
+    assert evaluations["results"].tolist() == [evaluation_in(trained)["returns"]]
+    assert load_results(str(trained))["l"].sum() == evaluations["timesteps"][0]
+    arguments, config = (yaml.safe_load((trained / "CartPole-v1" / name).read_text()) for name in ("args.yml", "config.yml"))
+    assert (arguments["env"], arguments["algo"], arguments["seed"], arguments["env_kwargs"]) == (
+        "CartPole-v1",
+        "reinforce",
+        3,
+        None,
+    )
+    assert config == {"policy": "LinearSoftmaxPolicy", "n_timesteps": 500}
+
+
+def test_the_same_seed_gives_the_same_model(trained: pathlib.Path) -> None:
+    same, other = (evaluation_in(train("-n", "500", "--seed", seed, "--defaults"))["returns"] for seed in ("3", "4"))
+    assert same == evaluation_in(trained)["returns"] != other
+
+
+def test_tuned_settings_are_used_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train("--env", "Acrobot-v1", "-n", "1e3", "--gamma", "0.9", "--max-episode-steps", "50")
+    out = capsys.readouterr().out
+    assert "Tuned settings for Acrobot-v1" in out
+    assert "n_envs: 4" in out
+    assert "gamma: 0.9" not in out, "is the user's"
+    model = REINFORCE.load(folder / "Acrobot-v1.zip")
+    assert (model.n_envs, model.gamma, model.n_episodes, model.ent_coef) == (4, 0.9, 8, 0.01)
+    assert isinstance(model.policy.features_extractor, FourierBasis)
+    assert model.learning_rate(0.5) == pytest.approx(0.025)
+    untuned = train("--env", "Acrobot-v1", "-n", "10", "--defaults", "--max-episode-steps", "50")
+    assert "Tuned" not in capsys.readouterr().out
+    assert REINFORCE.load(untuned / "Acrobot-v1.zip").n_envs == 1
+
+
+def test_every_argument_of_the_algorithm_is_an_option() -> None:
+    folder = train(
+        *(
+            "--policy",
+            "MlpPolicy",
+            "--baseline",
+            "value",
+            "--natural-gradient",
+            "--no-reward-to-go",
+            "--n-value-updates",
+            "1e1",
+        ),
+        *("--epsilon", "EpsilonSchedule(0.2, 0)", "--learning-rate", "lin_0.5", "--max-grad-norm", "none", "-n", "2_00"),
+        *("--policy-kwargs", "dict(net_arch=[3], activation_fn=nn.ReLU)", "--model-max-episode-steps", "600"),
+    )
+    model = REINFORCE.load(folder / "CartPole-v1.zip")
+    assert (model.baseline, model.natural_gradient, model.reward_to_go) == ("value", True, False)
+    assert (model.n_value_updates, model.max_grad_norm, model.max_episode_steps) == (10, None, 600)
+    assert model.epsilon == EpsilonSchedule(0.2, 0)
+    assert model.learning_rate(0.5) == 0.25
+    assert model.policy_kwargs == {"net_arch": [3], "activation_fn": nn.ReLU}
+    config = yaml.safe_load((folder / "CartPole-v1" / "config.yml").read_text())
+    assert (config["epsilon"], config["max_episode_steps"]) == ("EpsilonSchedule(0.2, 0)", 600)
+
+
+def test_wrappers_and_arguments_of_environments(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train(
+        *("--env", "FrozenLake-v1", "--env-kwargs", "is_slippery:False", "map_name:8x8", "-n", "200", "--n-envs", "2"),
+        *("--train-env-wrapper", "[{gymnasium.wrappers.StickyAction: {repeat_action_probability: 0.5}}]"),
+        *("--train-env-kwargs", "{max_episode_steps: 7}"),
+    )
+    assert pd.read_csv(folder / "0.monitor.csv", skiprows=1)["l"].max() <= 7
+    assert max(evaluation_in(folder)["lengths"]) > 7
+    assert REINFORCE.load(folder / "FrozenLake-v1.zip").observation_space == spaces.Discrete(64)
+    assert main(["enjoy", str(folder), "--no-render", "--n-eval-episodes", "1"]) == 0
+
+
+def test_an_observation_that_has_to_be_flattened() -> None:
+    folder = train("--env", "Blackjack-v1", "-n", "100")  # as its tuned settings say
+    assert REINFORCE.load(folder / "Blackjack-v1.zip").observation_space.shape == (45,)
 
 
 @pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
-def test_several_environments(tmp_path: pathlib.Path, algo: str) -> None:
-    assert main(["train", "--algo", algo, "--timesteps", "600", "--n-envs", "4", "--output", "out"]) == 0
-    assert files(tmp_path / "out") == ALL_FILES
-    evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+def test_several_environments(algo: str) -> None:
+    folder = train("--algo", algo, "-n", "600", "--n-envs", "4", "--frame-stack", "2", "--normalize", "true")
+    assert files(folder) == ALL_FILES | {f"{i}.monitor.csv" for i in range(4)}
+    assert {"vecnormalize.pkl", "vecnormalize.json"} <= files(folder / "CartPole-v1")
+    evaluation = evaluation_in(folder)
     assert evaluation["n_envs"] == 4
     assert evaluation["timesteps"] % 4 == 0
-    cls = {"reinforce": REINFORCE, "random_weight_search": RandomWeightSearch}[algo]
-    assert cls.load(tmp_path / "out" / "model").n_envs == 4
-    assert len(pd.read_csv(tmp_path / "out" / "monitor.csv", skiprows=1)) > 8
+    model = ALGORITHMS[algo].load(folder / "CartPole-v1.zip")
+    assert (model.n_envs, model.observation_space.shape) == (4, (8,))
+    assert len(load_results(str(folder))) > 8
 
 
 @pytest.mark.parametrize(
@@ -72,27 +153,53 @@ def test_several_environments(tmp_path: pathlib.Path, algo: str) -> None:
         ("reinforce", "FrozenLake-v1", "LinearSoftmaxPolicy"),
     ],
 )
-def test_other_spaces(tmp_path: pathlib.Path, algo: str, env: str, policy: str) -> None:
-    assert main(["train", "--algo", algo, "--env", env, "--timesteps", "400", "--output", "out"]) == 0
-    evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+def test_other_spaces(algo: str, env: str, policy: str) -> None:
+    evaluation = evaluation_in(train("--algo", algo, "--env", env, "-n", "400", "--defaults"))
     assert evaluation["policy"] == policy
     assert evaluation["solved"] is (None if env == "Pendulum-v1" else False)
 
 
 @pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
-def test_fast_uses_the_native_environments(tmp_path: pathlib.Path, algo: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--fast", "--n-envs", "16", "--timesteps", "2000", "--seed", "0", "--output", str(tmp_path / "run")]
-    assert main(["train", "--algo", algo, *arguments]) == 0
-    assert "16 x gymnasium (native)" in " ".join(capsys.readouterr().out.split())
-    kind = {"reinforce": REINFORCE, "random_weight_search": RandomWeightSearch}[algo]
-    assert kind.load(tmp_path / "run" / "model.zip").num_timesteps >= 2_000
-    assert len(pd.read_csv(tmp_path / "run" / "monitor.csv", skiprows=1)) > 10
+def test_fast_uses_the_native_environments(algo: str) -> None:
+    folder = train("--algo", algo, "--fast", "--n-envs", "16", "-n", "2000", "--seed", "0")
+    assert ALGORITHMS[algo].load(folder / "CartPole-v1.zip").num_timesteps >= 2_000
+    assert len(pd.read_csv(folder / "monitor.csv", skiprows=1)) > 10
+
+
+def test_evaluations_while_it_trains() -> None:
+    folder = train("-n", "600", "--eval-freq", "200", "--n-eval-episodes", "3")
+    evaluations = np.load(folder / "evaluations.npz")
+    timesteps = evaluations["timesteps"].tolist()
+    total = evaluation_in(folder)["timesteps"]
+    assert timesteps == [*range(200, total, 200), total]
+    assert evaluations["results"].shape == evaluations["ep_lengths"].shape == (len(timesteps), 3)
+    assert (folder / "best_model.zip").exists()
+
+
+def test_without_an_evaluation() -> None:
+    folder = train("-n", "100", "--n-eval-episodes", "0", "--eval-freq", "50")
+    assert files(folder) == ALL_FILES - {"evaluation.json", "evaluations.npz"}
+
+
+def test_an_environment_of_a_module(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_module.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('mine/Pole-v0', 'gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=20)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = train("--env", "my_module:mine/Pole-v0", "-n", "50")
+    assert folder == pathlib.Path("logs", "reinforce", "mine-Pole-v0_1")
+    assert (folder / "mine-Pole-v0.zip").exists()
+    assert f"sb3-reinforce enjoy {folder} --env my_module:mine/Pole-v0" in capsys.readouterr().out
+    assert "no module is imported because a file says so" in error_of(capsys, "enjoy", folder, "--no-render")
+    assert main(["enjoy", str(folder), "--env", "my_module:mine/Pole-v0", "--no-render"]) == 0
+    del gym.registry["mine/Pole-v0"]
 
 
 @pytest.mark.parametrize("algo", ["reinforce", "random_weight_search"])
-def test_ctrl_c_keeps_what_was_learned(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], algo: str
-) -> None:
+def test_ctrl_c_keeps_what_was_learned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], algo: str) -> None:
     step = gym.wrappers.TimeLimit.step
     n_steps = 0
 
@@ -104,54 +211,55 @@ def test_ctrl_c_keeps_what_was_learned(
         return step(self, action)
 
     monkeypatch.setattr(gym.wrappers.TimeLimit, "step", interrupted_step)
-    assert main(["train", "--algo", algo, "--output", "out", "--seed", "1"]) == 0
-    assert "Stopped early" in capsys.readouterr().out
-    assert files(tmp_path / "out") == ALL_FILES
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["timesteps"] == 699
-    cls = {"reinforce": REINFORCE, "random_weight_search": RandomWeightSearch}[algo]
-    model: Any = cls.load(tmp_path / "out" / "model.zip")
-    assert model.policy.action_net.weight.abs().sum() > 0
+    folder = train("--algo", algo, "--seed", "1")
+    out = capsys.readouterr().out
+    assert "Stopped early" in out
+    assert f"sb3-reinforce train --resume {folder}" in out
+    assert files(folder) == ALL_FILES
+    assert evaluation_in(folder)["timesteps"] == 699
+    assert ALGORITHMS[algo].load(folder / "CartPole-v1.zip").policy.action_net.weight.abs().sum() > 0
 
 
-def test_ctrl_c_before_anything_was_learned(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_before_anything_was_learned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(*_: Any, **__: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(REINFORCE, "learn", interrupted)
-    assert main(["train", "--output", "out"]) == 0
-    assert files(tmp_path / "out") == ALL_FILES - {"learning_curve.png"}
+    assert files(train()) == ALL_FILES - {"learning_curve.png"}
     assert "No learning curve: There is nothing to plot" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("is_stopped_before", [False, True])
 def test_ctrl_c_while_evaluating(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_stopped_before: bool
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "evaluate_policy", interrupted)
-    assert main(["train", "--timesteps", "100", "--output", "out"]) == 130
-    assert "model.zip" in files(tmp_path / "out")
-    assert capsys.readouterr().err == "Stopped.\n"
+    monkeypatch.setattr(evaluating, "evaluate_policy", interrupted)
+    if is_stopped_before:
+        monkeypatch.setattr(REINFORCE, "train", interrupted)
+    assert main(["train", "-n", "100"]) == 130
+    folder = pathlib.Path("logs", "reinforce", "CartPole-v1_1")
+    error = capsys.readouterr().err
+    assert f"The model is {folder / 'CartPole-v1.zip'}" in error
+    assert f"sb3-reinforce enjoy {folder} --no-render --n-eval-episodes 100" in error
+    assert (f"sb3-reinforce train --resume {folder}" in error) == is_stopped_before
+    assert main(["enjoy", str(folder), "--no-render", "--n-eval-episodes", "1"]) == 0
 
 
-def test_a_folder_that_holds_a_model_is_left_alone(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path.name: path.read_bytes() for path in trained.iterdir()}
-    assert "already holds a model" in error_of(capsys, "train", "--timesteps", "100", "--output", trained)
-    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+def test_each_run_has_a_folder_of_its_own() -> None:
+    assert [train("-n", "20", "--n-eval-episodes", "0").name for _ in range(2)] == ["CartPole-v1_1", "CartPole-v1_2"]
 
 
 @pytest.mark.usefixtures("odd_envs")
 def test_an_environment_that_goes_wrong_while_training(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "reward that is not finite" in error_of(capsys, "train", "--env", "NaN-v0", "--output", "out")
+    assert "reward that is not finite" in error_of(capsys, "train", "--env", "NaN-v0")
 
 
 def evaluation_of(*arguments: str) -> dict[str, Any]:
     """What the evaluation after a short training has left."""
-    assert main(["train", "--timesteps", "20", "--output", "out", *arguments]) == 0
-    return json.loads(pathlib.Path("out", "evaluation.json").read_text())
+    return evaluation_in(train("-n", "20", "--defaults", *arguments))
 
 
 @pytest.mark.usefixtures("odd_envs")
@@ -189,18 +297,15 @@ def test_only_what_has_not_ended_by_itself_is_cut_off(
     assert ("cut off" in " ".join(capsys.readouterr().out.split())) == (n_cut_off > 0)
 
 
-def test_training_goes_by_another_limit(tmp_path: pathlib.Path) -> None:
-    evaluation_of("--max-episode-steps", "2", "--timesteps", "200")
-    assert pd.read_csv(tmp_path / "out" / "monitor.csv", skiprows=1)["l"].max() > 2
+def test_training_goes_by_another_limit() -> None:
+    folder = train("-n", "200", "--max-episode-steps", "2")
+    assert pd.read_csv(folder / "0.monitor.csv", skiprows=1)["l"].max() > 2
 
 
-def test_the_evaluation_is_as_it_would_be_without_a_limit(
-    trained: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
-    monkeypatch.setattr(train, "limit_episodes", lambda env, max_episode_steps: env)
-    assert main(["train", "--timesteps", "500", "--seed", "3", "--output", "out"]) == 0
-    without, limited = (json.loads((folder / "evaluation.json").read_text()) for folder in (tmp_path / "out", trained))
-    assert without["returns"] == limited["returns"]
+def test_the_evaluation_is_as_it_would_be_without_a_limit(trained: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "limit_episodes", lambda env, max_episode_steps: env)
+    without = train("-n", "500", "--seed", "3", "--defaults")
+    assert evaluation_in(without)["returns"] == evaluation_in(trained)["returns"]
 
 
 def test_a_full_disk_costs_no_model(
@@ -215,8 +320,8 @@ def test_a_full_disk_costs_no_model(
 
     monkeypatch.setattr(REINFORCE, "learn", fills_the_disk)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert main(["train", "--timesteps", "300", "--output", str(small_disk / "run")]) == 2
+    assert main(["train", "-n", "300", "-f", str(small_disk)]) == 2
     error = capsys.readouterr().err
-    (path,) = tmp_path.glob("sb3_reinforce_model_*/model.zip")
+    (path,) = tmp_path.glob("sb3_reinforce_model_*/CartPole-v1.zip")
     assert f"The model is saved as '{path}' instead" in error
     assert REINFORCE.load(path).num_timesteps >= 300
