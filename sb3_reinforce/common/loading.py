@@ -13,6 +13,7 @@ from stable_baselines3.common.utils import get_system_info
 
 from sb3_reinforce.common.archives import Path
 from sb3_reinforce.common.attributes import check_attributes
+from sb3_reinforce.common.constraints import BOOLEAN, MAPPING, NONE, Table, check_arguments
 from sb3_reinforce.common.copying import CopyableAlgorithm
 from sb3_reinforce.common.model_files import add_plain_attributes, making_a_model_of, read_model_file
 from sb3_reinforce.common.origin import check_algorithm
@@ -20,6 +21,12 @@ from sb3_reinforce.common.parameters import all_or_nothing, check_optimizer_stat
 from sb3_reinforce.common.pickles import are_trusted
 
 SelfLoadable = TypeVar("SelfLoadable", bound="LoadableAlgorithm")
+_ARGUMENTS: Table = {
+    "custom_objects": [MAPPING, NONE],
+    "print_system_info": [BOOLEAN],
+    "force_reset": [BOOLEAN],
+    "trusted": [BOOLEAN],  # the text "no" would be taken for a yes
+}
 
 
 def check_load_arguments(cls: type[BaseAlgorithm], attributes: Iterable[str], arguments: Iterable[str]) -> None:
@@ -147,6 +154,7 @@ class LoadableAlgorithm(CopyableAlgorithm):
         :raises ValueError: If the file is another algorithm's, a parameter does not fit, or an argument is unknown or out of
             its range.
         """
+        check_arguments(_ARGUMENTS, locals(), f"{cls.__name__}.load")
         file = read_model_file(path)
         check_algorithm(cls, path, file.data)
         check_load_arguments(cls, file.attributes, kwargs)

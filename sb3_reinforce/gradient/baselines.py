@@ -9,6 +9,7 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import obs_as_tensor
 
+from sb3_reinforce.common.constraints import Interval, Table, Test, checked
 from sb3_reinforce.common.observations import Observations
 from sb3_reinforce.gradient.estimators import (
     leave_one_out_baseline,
@@ -19,6 +20,11 @@ from sb3_reinforce.gradient.estimators import (
 )
 from sb3_reinforce.gradient.value_net import ValueNet, in_chunks
 from sb3_reinforce.rollouts.rollout import Rollout
+
+_LINEAR: Table = {
+    "memory": [Test("a number from 0 to below 1", lambda value: Interval(0, 1).allows(value) and value < 1)],
+    "regularization": [Interval(0, open_low=True)],
+}
 
 
 class Baseline(Protocol):
@@ -200,8 +206,10 @@ class LinearBaseline:
 
     :param memory: From 0, only the last rollout, to below 1.
     :param regularization: Ridge penalty, above 0, relative to the mean square of each regressor.
+    :raises ValueError: If an argument is not what it may be.
     """
 
+    @checked(_LINEAR, "LinearBaseline")
     def __init__(self, memory: float = 0.8, regularization: float = 1e-5) -> None:
         self.memory = memory
         self.regularization = regularization

@@ -41,6 +41,15 @@ def path(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "model.zip"
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"trusted": "no"}, {"trusted": 1}, {"force_reset": None}, {"custom_objects": ["gamma"]}], ids=str
+)
+def test_arguments_that_load_can_not_have(arguments: dict[str, Any], path: pathlib.Path) -> None:
+    search().save(path)
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))} of RandomWeightSearch.load must be "):
+        RandomWeightSearch.load(path, **arguments)
+
+
 # Whose file it is
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,14 @@ def slow_regressors(features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
     for x, t in zip(features, timesteps, strict=True):
         rows.append([*x, *(v * v for v in x), t / 100, (t / 100) ** 2, (t / 100) ** 3, 1.0])
     return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"memory": 1}, {"memory": "0.5"}, {"regularization": 0}, {"regularization": np.nan}], ids=str
+)
+def test_arguments_that_the_linear_baseline_can_not_have(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))} of LinearBaseline must be a"):
+        LinearBaseline(**arguments)
 
 
 def test_the_linear_baseline_knows_nothing_at_first() -> None:
