@@ -33,8 +33,13 @@ def _scores_by_algorithm(section: Section) -> dict[str, str]:
     for row in section.final.itertuples():
         at_best = row.algo in leaders or joint_verdict(section, leaders, row.algo) in ("not told apart", "too few seeds")
         score = f"**{number(row.iqm)}**" if at_best and len(section.final) > 1 else number(row.iqm)
-        cells[row.algo] = f"{score} ({interval(row.low, row.high)})"
+        cells[row.algo] = f"{score} {_in_brackets(row.low, row.high)}"
     return cells
+
+
+def _in_brackets(low: float, high: float) -> str:
+    """Spaces in it break no line."""
+    return f"({interval(low, high)})".replace(" ", "\u00a0")
 
 
 def ranges(found: pd.DataFrame) -> str:
@@ -88,7 +93,7 @@ def seconds(found: pd.DataFrame) -> str:
     :return: A row for each algorithm, a column for each environment: the median, the shortest and the longest run.
     """
     cells = {
-        pair: f"{number(own.median())} ({interval(own.min(), own.max())})"
+        pair: f"{number(own.median())} {_in_brackets(own.min(), own.max())}"
         for pair, own in found.groupby(["algo", "env"], sort=False)["seconds"]
     }
     envs = list(found["env"].unique())

@@ -18,6 +18,9 @@ DETAILS: dict[str, Any] = {
         "bad": {"E-v0": {}, "F-v0": {}},
     },
     "failures": [],
+    "times": pd.DataFrame(
+        {"algo": ["good"] * 3 + ["bad"], "env": "E-v0", "seed": [1, 2, 3, 1], "seconds": [10.5, 20.25, 130.0, 7.0]}
+    ),
 }
 THRESHOLDS: dict[str, float | None] = {"E-v0": 8.0, "F-v0": None}
 
@@ -58,10 +61,14 @@ def short_report(results: pd.DataFrame, **details: Any) -> str:
 
 def in_words(text: str, title: str) -> str:
     """A section of a report."""
-    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return text.partition(f"\n## {title}<a ")[2].partition("\n## ")[0]
 
 
 def scored(env: str = "E-v0", **algos: list[float]) -> pd.DataFrame:
-    """Two evaluations a run: 0 after 10 timesteps, and a score after 20."""
-    runs = [evaluations([0.0, score], algo, env, i) for algo, scores in algos.items() for i, score in enumerate(scores)]
+    """Two evaluations a run: 0 before training, and a score after 20 timesteps."""
+    runs = [
+        evaluations([0.0, score], algo, env, i, first=0, every=20)
+        for algo, scores in algos.items()
+        for i, score in enumerate(scores)
+    ]
     return pd.concat(runs, ignore_index=True)

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 
-def evaluations(scores: Sequence[float], algo: str = "a", env: str = "E-v0", seed: int = 0, every: int = 10) -> pd.DataFrame:
+def evaluations(
+    scores: Sequence[float], algo: str = "a", env: str = "E-v0", seed: int = 0, every: int = 10, first: int = 1
+) -> pd.DataFrame:
     """The evaluations of one run."""
-    timesteps = np.arange(1, len(scores) + 1) * every
+    timesteps = np.arange(first, first + len(scores)) * every
     return pd.DataFrame(
         {"algo": algo, "env": env, "seed": seed, "timesteps": timesteps, "mean_reward": scores, "n_episodes": 5}
     )

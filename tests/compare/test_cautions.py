@@ -52,7 +52,7 @@ def test_runs_that_failed_diverged_or_were_shorter_are_said() -> None:
     text = short_report(results, failures=failures)
     assert "> **3 runs failed** and can't be in any number." in text
     assert (
-        "## Runs that failed\n\n- **bad in E-v0, seeds 6 and 7:** ValueError: no way\n- **bad in E-v0, seed 8:** OSError\n"
+        '<a id="failures"></a>\n\n- **bad in E-v0, seeds 6 and 7:** ValueError: no way\n- **bad in E-v0, seed 8:** OSError\n'
         in text
     )
     assert "**Scores that are not finite.** Left out of every number: bad in E-v0, seed 3." in text

@@ -74,7 +74,7 @@ def test_from_python(no_report: list[Any], capfd: pytest.CaptureFixture[str]) ->
     assert (comparison.folder, comparison.report) == (pathlib.Path("out"), pathlib.Path("out/report.html"))
     assert comparison.failures == {}
     pd.testing.assert_frame_equal(pd.read_csv("out/results.csv"), comparison.results)
-    assert len(comparison.results) == 2 * 2 * 2
+    assert len(comparison.results) == 2 * 2 * 3
     assert set(comparison.results["n_episodes"]) == {2}
     assert len(pd.read_csv("out/times.csv")) == 4
     ((folder, table, thresholds, details),) = no_report
@@ -164,25 +164,25 @@ def test_code_that_was_edited_is_run_again(
     (tmp_path / "rooms.py").write_text(ROOMS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert compared() == compared(folder="kept") == [9.0, 9.0]
+    assert compared() == compared(folder="kept") == [9.0] * 3
     (tmp_path / "fees.py").write_text("FEE = 2.0")
-    assert compared() == [8.0, 8.0]
+    assert compared() == [8.0] * 3
     assert len([*pathlib.Path("logs").iterdir()]) == 2
     with pytest.raises(ValueError, match=r"'kept' holds a comparison with another plan: the source of fees has changed since"):
         compared(folder="kept")
     (tmp_path / "fees.py").write_text("FEE = 1.0")
     capsys.readouterr()
-    assert compared() == [9.0, 9.0]
+    assert compared() == [9.0] * 3
     assert "1 of 1 runs, which finished on" in capsys.readouterr().err
 
 
 def test_episodes_that_were_cut_off_are_said(no_report: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     command = arguments("--seeds", "2", "--max-episode-steps", "3", "--log-folder", "out", algos=["a2c"], envs=["CartPole-v1"])
     assert main(command) == 0
-    assert "8 of 8 episodes of evaluations did not end and were cut off; see the report.\n" in capsys.readouterr().err
+    assert "12 of 12 episodes of evaluations did not end and were cut off; see the report.\n" in capsys.readouterr().err
     results = pd.read_csv("out/results.csv")
-    assert results["n_cut_off"].tolist() == [2] * 4
-    assert results["mean_ep_length"].tolist() == [3.0] * 4
+    assert results["n_cut_off"].tolist() == [2] * 6
+    assert results["mean_ep_length"].tolist() == [3.0] * 6
     assert no_report[0][3]["max_episode_steps"] == {"CartPole-v1": 3}
 
 
@@ -215,7 +215,7 @@ def test_killed_twice_at_random(no_report: list[Any]) -> None:
         assert not (finished / "results.csv").exists()
     assert main(arguments("--seeds", "2", "--folder", "killed")) == 0
     compare(ALGOS, ENVS, 2, folder="whole", **TINY)
-    assert len(pd.read_csv("whole/results.csv")) == 3 * 2 * 2 * 2
+    assert len(pd.read_csv("whole/results.csv")) == 3 * 2 * 2 * 3
     assert pathlib.Path("killed/results.csv").read_bytes() == pathlib.Path("whole/results.csv").read_bytes()
 
 
@@ -229,7 +229,7 @@ def test_a_run_that_fails_does_not_stop_the_rest(no_report: list[Any], capsys: p
     )
     assert "'out/failures'" in error
     assert set(pd.read_csv("out/results.csv")["env"]) == {"CartPole-v1"}
-    assert len(pd.read_csv("out/results.csv")) == 4
+    assert len(pd.read_csv("out/results.csv")) == 6
     assert "odd_envs.py" in pathlib.Path("out/failures/reinforce-Raises-v0_1.txt").read_text()
     failure = {"algo": "reinforce", "env": "Raises-v0", "seed": 1, "error": "RuntimeError: the cart has left the rails"}
     assert no_report[0][3]["failures"] == [failure, {**failure, "seed": 2}]

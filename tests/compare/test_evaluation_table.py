@@ -59,6 +59,16 @@ def test_time_of_all_environments_is_a_share_of_each_ones_steps() -> None:
     np.testing.assert_array_equal(scores["a"], [[[1.0, 2.0], [3.0, 6.0]]])
 
 
+def test_shares_begin_before_training_where_all_were_evaluated_then() -> None:
+    short = evaluations([0.0, 1.0, 2.0], env="E-v0", first=0)
+    long = evaluations([9.0, 1.0, 2.0, 3.0, 4.0], env="F-v0", every=29, first=0)
+    steps, scores, _ = scores_of_all(pd.concat([short, long]))
+    np.testing.assert_array_equal(steps["a"], [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(scores["a"], [[[0.0, 1.0, 2.0], [9.0, 2.0, 4.0]]])
+    steps, _, _ = scores_of_all(pd.concat([short, long[long["timesteps"] > 0]]))
+    np.testing.assert_array_equal(steps["a"], [0.5, 1.0])
+
+
 def test_a_share_of_the_steps_is_not_rounded_below_its_evaluation() -> None:
     scores = np.arange(11.0)  # 3 / 11 * 110 < 30
     _, shares, _ = scores_of_all(pd.concat([evaluations(list(scores), env=env) for env in ("E-v0", "F-v0")]))

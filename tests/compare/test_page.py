@@ -50,7 +50,10 @@ def test_names_are_text(tmp_path: pathlib.Path) -> None:
     }
     write_report(tmp_path, results, {NASTY: 8.0}, details)
     page = Page((tmp_path / "report.html").read_text())
-    assert not {"script", "a", "del"} & {tag for tag, _ in page.tags}
+    assert not {"script", "del"} & {tag for tag, _ in page.tags}
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and "href" in attributes]
+    assert links
+    assert all(str(link).startswith("#") for link in links)
     assert [tag for tag, _ in page.tags].count("code") == 2  # the command, and results.csv
     assert [NASTY, NASTY] in page.rows
     assert f"{NASTY} in {NASTY}, seed 0: {NASTY} {NASTY}" in page.text
@@ -60,6 +63,14 @@ def test_names_are_text(tmp_path: pathlib.Path) -> None:
     assert f"Hyperparameters of {NASTY}" in page.text
     alternatives = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert f"{NASTY}: learning curves" in alternatives
+
+
+def test_every_link_leads_somewhere(written_report: pathlib.Path) -> None:
+    tags = Page((written_report / "report.html").read_text()).tags
+    targets = [attributes["id"] for tag, attributes in tags if tag == "a" and "id" in attributes]
+    links = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "a" and "href" in attributes}
+    assert links == set(targets)
+    assert len(targets) == len(set(targets)) == 3 + 4
 
 
 # In a browser
@@ -75,25 +86,29 @@ def browse(page: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser(written_report: pathlib.Path, tmp_path: pathlib.Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "is_dark"), [(390, True), (1280, False)])
+def test_in_a_browser(written_report: pathlib.Path, tmp_path: pathlib.Path, width: int, is_dark: bool) -> None:
     # A headless window can't be as narrow as a phone, but a frame can; the page itself may run no script
     page = (written_report / "report.html").as_uri()
     outer = f"""<iframe src="{page}" style="width: {width}px; height: 800px; border: 0"></iframe>
         <script>onload = () => {{
           const page = document.querySelector("iframe").contentDocument, root = page.scrollingElement
           const seen = [...page.images].filter(image => image.naturalWidth > 0 && image.getBoundingClientRect().width > 300)
-          document.title = [page.images.length, seen.length, root.clientWidth, root.scrollWidth].join(" ")
+          const background = parseInt(page.defaultView.getComputedStyle(page.body).backgroundColor.match(/[0-9]+/)[0])
+          document.title = [page.images.length, seen.length, root.clientWidth, root.scrollWidth, background].join(" ")
           console.log("measured")
         }}</script>"""
     (tmp_path / "outer.html").write_text(outer)
-    browser = browse(tmp_path / "outer.html", "--dump-dom", f"--window-size={max(width, 800)},900")
+    scheme = f"--blink-settings=preferredColorScheme={0 if is_dark else 1}"
+    browser = browse(tmp_path / "outer.html", "--dump-dom", scheme, f"--window-size={max(width, 800)},900")
     measured = re.search("<title>(.*)</title>", browser.stdout)
     assert measured
-    n_images, n_seen, client_width, scroll_width = map(int, measured[1].split())
+    n_images, n_seen, client_width, scroll_width, background = map(int, measured[1].split())
     assert n_images == n_seen == 13
     assert width - 20 <= client_width <= width  # less the scroll bar
     assert scroll_width == client_width
+    assert (background < 50) == is_dark
+    assert (background == 255) == (not is_dark)
     console = [line for line in browser.stderr.splitlines() if "CONSOLE" in line]
     assert len(console) == 1
     assert "measured" in console[0]

@@ -64,13 +64,13 @@ def test_an_environment_without_an_entry_has_the_default() -> None:
 def test_runs_of_an_environment_are_evaluated_at_the_same_timesteps() -> None:
     own = {"ppo": {"default": {"n_timesteps": 1000}}, "a2c": {"default": {"n_timesteps": 500.0}}}
     ppo, a2c = plan(("ppo", "a2c"), timesteps=None, eval_freq=None, hyperparams=own).runs
-    assert list(a2c.evaluation_timesteps) == list(range(25, 501, 25))
-    assert list(ppo.evaluation_timesteps)[:20] == list(a2c.evaluation_timesteps)
+    assert list(a2c.evaluation_timesteps) == list(range(0, 501, 25))
+    assert list(ppo.evaluation_timesteps)[:21] == list(a2c.evaluation_timesteps)
     assert ppo.evaluation_timesteps[-1] == 1000
 
 
-@pytest.mark.parametrize(("timesteps", "expected"), [(250, [100, 200, 250]), (300, [100, 200, 300]), (100, [100])])
-def test_the_last_evaluation_is_at_the_end(timesteps: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(("timesteps", "expected"), [(250, [0, 100, 200, 250]), (300, [0, 100, 200, 300]), (100, [0, 100])])
+def test_the_first_evaluation_is_before_training_and_the_last_at_the_end(timesteps: int, expected: list[int]) -> None:
     (run,) = plan(timesteps=timesteps, eval_freq=100).runs
     assert run.evaluation_timesteps == expected
 

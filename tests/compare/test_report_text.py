@@ -40,8 +40,8 @@ ROWS = {
     ],
     # 1.125 and 1 in equal parts; 0.5 five times, and 0.625
     ALL_ENVIRONMENTS: [
-        "| E-v0 | 0.000 | 8.00 | reward threshold |",
-        "| F-v0 | 0.000 | 1.00 | highest point of the curves |",
+        "| E-v0 | 0.000 | untrained policy | 8.00 | reward threshold |",
+        "| F-v0 | 0.000 | untrained policy | 1.00 | highest point of the curves |",
         "| good | 1.06 | 1.06 to 1.06 | 6 |",
         "| bad | 0.521 | {interval} | 6 |",
         "| good over bad | better | 1.00 | 1.00 to 1.00 |",
@@ -66,6 +66,40 @@ def test_every_number_is_in_the_report(tmp_path: pathlib.Path) -> None:
     assert n_rows == 13
     assert "Counts as solved at a score of 8.00." in in_words(text, "E-v0")
     assert "Counts as solved" not in in_words(text, "F-v0")
+
+
+def test_a_table_of_algorithms_and_environments_is_on_top(tmp_path: pathlib.Path) -> None:
+    results = pd.concat([TWO_ENVIRONMENTS, scored("F-v0", also=[1.0] * 6)], ignore_index=True)
+    text = short_report(results).replace("\u00a0", " ")
+    rows = [
+        line.removeprefix("| ").removesuffix(" |").split(" | ")
+        for line in text.partition("## Contents")[0].splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["Algorithm", ALL_ENVIRONMENTS, "E-v0", "F-v0"]
+    assert [row[0] for row in rows[2:]] == ["good", "bad", "also"]
+    assert rows[2][2:] == ["**9.00** (9.00 to 9.00)", "**1.00** (1.00 to 1.00)"]
+    assert rows[3][2].startswith("5.50 (")
+    assert rows[4] == ["also", "", "", "**1.00** (1.00 to 1.00)"]  # as good, and not in the other
+    page = Page((tmp_path / "report.html").read_text()) if write_report(tmp_path, results, {}, DETAILS) else None
+    assert page is not None
+    assert page.rows[0] == rows[0]
+
+
+def test_seconds_of_each_run() -> None:
+    text = short_report(TWO_ENVIRONMENTS).replace("\u00a0", " ")
+    seconds = in_words(text, "Seconds of a run")
+    assert "| good | 20.25 (10.50 to 130.0) |" in seconds
+    assert "| bad | E-v0 | 1: 7.00 |" in seconds
+    assert "| good | E-v0 | 1: 10.50, 2: 20.25, 3: 130.0 |" in seconds
+    assert "All runs together took 168 seconds." in seconds
+    assert "Seconds of a run" not in short_report(TWO_ENVIRONMENTS, times=None)
+
+
+def test_zero_is_the_lowest_point_only_where_nothing_was_evaluated_before_training() -> None:
+    said = "the lowest point of the learning curves"
+    assert said not in short_report(TWO_ENVIRONMENTS)
+    assert said in short_report(TWO_ENVIRONMENTS[(TWO_ENVIRONMENTS["timesteps"] > 0) | (TWO_ENVIRONMENTS["env"] == "E-v0")])
 
 
 def assert_alike(cells: list[str], wanted: list[str]) -> None:
@@ -112,7 +146,7 @@ HIGH, LOW = [10.0, 11.0, 12.0, 13.0, 14.0], [1.0, 2.0, 3.0, 4.0, 5.0]
             ["a and b share the highest interquartile mean, 12.00. They are better than c.", "not tell apart a and b."],
         ),
         (
-            {"a": HIGH, "b": HIGH, "c": LOW, "d": [12.0, 11.0, 10.0, 9.0, 8.0], "e": LOW[:2]},
+            {"a": HIGH, "b": HIGH, "c": LOW, "d": [13.0, 12.0, 11.0, 10.0, 9.0], "e": LOW[:2]},
             [
                 "They are better than c. The data do not tell them apart from d.",
                 "There are too few seeds to tell them apart from e.",

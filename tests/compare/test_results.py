@@ -177,6 +177,16 @@ def test_so_is_one_whose_code_was_another(folder: pathlib.Path) -> None:
     assert json.loads((folder / "plan.json").read_text())["code"] == {"room": "b", "walls": "c"}
 
 
+def test_so_is_one_of_before_untrained_policies_were_evaluated(folder: pathlib.Path) -> None:
+    keep(folder, outcome(RunName("a2c", "CartPole-v1", 2), [[1.0]]))
+    held = json.loads((folder / "plan.json").read_text())
+    assert held.pop("first_evaluation") == 0
+    (folder / "plan.json").write_text(json.dumps(held))
+    with pytest.raises(ValueError, match=r"another plan: its runs were not evaluated before training.*Choose another folder"):
+        open_folder(folder, plan(("reinforce", "a2c"), seeds=[10, 2]))
+    assert len(read_results(folder)) == 1  # what is there can be read
+
+
 def test_so_is_one_of_other_versions(folder: pathlib.Path) -> None:
     held = json.loads((folder / "plan.json").read_text())
     held["versions"]["torch"] = "0.1"
@@ -188,12 +198,12 @@ def test_so_is_one_of_other_versions(folder: pathlib.Path) -> None:
 def test_but_not_one_that_a_package_has_come_to_or_gone_from(folder: pathlib.Path) -> None:
     comparison = plan(("reinforce", "a2c"), seeds=[10, 2])
     held = json.loads((folder / "plan.json").read_text())
-    held["versions"] = {**held["versions"], "mujoco": "3.0"}
+    held["versions"] = {**held["versions"], "gone": "3.0"}
     del held["versions"]["pygame"]
     (folder / "plan.json").write_text(json.dumps(held))
     open_folder(folder, comparison)
     now = json.loads((folder / "plan.json").read_text())["versions"]
-    assert now == {**comparison.as_dict()["versions"], "mujoco": "3.0"}
+    assert now == {**comparison.as_dict()["versions"], "gone": "3.0"}
     (folder / "plan.json").write_text(json.dumps({**held, "versions": {**now, "pygame": "0.1"}}))
     with pytest.raises(ValueError, match=r"versions pygame was 0\.1 there"):
         open_folder(folder, comparison)

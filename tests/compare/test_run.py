@@ -51,9 +51,15 @@ def test_a_run_leaves_what_the_zoo_would() -> None:
 @pytest.mark.parametrize("algo", HYPERPARAMS)
 def test_evaluations_are_at_the_same_timesteps_whatever_the_number_of_environments(algo: str) -> None:
     found = evaluations(execute(tiny_run(algo, timesteps=250, eval_freq=100)))
-    assert found["timesteps"].tolist() == [100, 200, 250]
-    assert found["results"].shape == found["ep_lengths"].shape == (3, 2)
+    assert found["timesteps"].tolist() == [0, 100, 200, 250]
+    assert found["results"].shape == found["ep_lengths"].shape == (4, 2)
     np.testing.assert_array_equal(found["results"], found["ep_lengths"])  # CartPole: 1 a step
+
+
+def test_the_first_evaluation_is_of_the_untrained_policy() -> None:
+    long, short = (evaluations(execute(tiny_run("a2c", timesteps=steps, eval_freq=100)))["results"] for steps in (300, 100))
+    np.testing.assert_array_equal(long[0], short[0])
+    assert long[0].mean() < 60  # of 500
 
 
 def test_the_numbers_depend_on_the_run_alone() -> None:
@@ -114,7 +120,7 @@ def test_a_run_that_ends_early_is_evaluated_as_it_then_is() -> None:
     own = {"random_weight_search": {"default": {"policy": "LinearSoftmaxPolicy", "reward_threshold": 1.0}}}
     own["random_weight_search"]["default"]["n_confirmation_episodes"] = 2
     outcome = execute(tiny_run("random_weight_search", timesteps=2000, eval_freq=500, hyperparams=own))
-    assert evaluations(outcome)["timesteps"].tolist() == [500, 1000, 1500, 2000]
+    assert evaluations(outcome)["timesteps"].tolist() == [0, 500, 1000, 1500, 2000]
     assert outcome.files is not None
     steps = sum(int(line.split(",")[1]) for line in outcome.files["0.monitor.csv"].decode().splitlines()[2:])
     assert steps < 2000
@@ -166,23 +172,23 @@ def test_an_evaluation_ends_whatever_the_policy_does(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(gym.registry, "Alternation-v0", EnvSpec("Alternation-v0", Alternation))
     entries = {algo: {"default": {**HYPERPARAMS[algo]["default"], **own}}}
     outcome = execute(tiny_run(algo, "Alternation-v0", hyperparams=entries, max_episode_steps=7))
-    assert list(outcome.n_cut_off) == [2, 2], outcome.error
+    assert list(outcome.n_cut_off) == [2, 2, 2], outcome.error
     for name in ("results", "ep_lengths"):
-        np.testing.assert_array_equal(evaluations(outcome)[name], np.full((2, 2), 7))
+        np.testing.assert_array_equal(evaluations(outcome)[name], np.full((3, 2), 7))
 
 
 def test_an_evaluation_ends_though_a_wrapper_keeps_monitor_from_seeing_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gym.registry, "Alternation-v0", EnvSpec("Alternation-v0", Alternation))
     entry = {**HYPERPARAMS["a2c"]["default"], "env_wrapper": [{"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 5}}]}
     outcome = execute(tiny_run("a2c", "Alternation-v0", hyperparams={"a2c": {"default": entry}}, max_episode_steps=20))
-    assert list(outcome.n_cut_off) == [2, 2]
+    assert list(outcome.n_cut_off) == [2, 2, 2]
 
 
 def test_episodes_that_end_by_themselves_are_not_cut_off() -> None:
     outcome = execute(tiny_run("a2c", "Pendulum-v1", max_episode_steps=200))
-    assert evaluations(outcome)["ep_lengths"].tolist() == [[200, 200]] * 2
-    assert list(outcome.n_cut_off) == [0, 0]
-    assert list(execute(tiny_run("a2c", "Pendulum-v1", max_episode_steps=199)).n_cut_off) == [2, 2]
+    assert evaluations(outcome)["ep_lengths"].tolist() == [[200, 200]] * 3
+    assert list(outcome.n_cut_off) == [0, 0, 0]
+    assert list(execute(tiny_run("a2c", "Pendulum-v1", max_episode_steps=199)).n_cut_off) == [2, 2, 2]
 
 
 def test_only_evaluations_are_limited(tmp_path: pathlib.Path) -> None:
@@ -278,7 +284,7 @@ def test_an_algorithm_that_the_zoo_of_the_worker_does_not_know(monkeypatch: pyte
     monkeypatch.setitem(ALGOS, "mine", Mine)
     run = tiny_run("mine", hyperparams={"mine": HYPERPARAMS["a2c"]})
     del ALGOS["mine"]
-    assert evaluations(execute(pickle.loads(pickle.dumps(run))))["timesteps"].tolist() == [100, 200]
+    assert evaluations(execute(pickle.loads(pickle.dumps(run))))["timesteps"].tolist() == [0, 100, 200]
 
 
 def test_what_an_earlier_run_has_left_in_the_worker_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,26 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_range_of_an_environment(threshold: float | None, one: float, one_is: str) -> None:
     results = pd.concat([evaluations([1.0, 4.0], "a"), evaluations([2.0, 9.0], "b")])
     ranges = score_ranges([environment_section("E-v0", results, threshold)])
-    assert list(ranges.itertuples(index=False, name=None)) == [("E-v0", 1.0, one, one_is)]
+    assert list(ranges.itertuples(index=False, name=None)) == [("E-v0", 1.0, "lowest point of the curves", one, one_is)]
     scores = normalize(results, ranges)["mean_reward"]
     np.testing.assert_allclose(scores, (np.array([1, 4, 2, 9]) - 1) / (one - 1))
+
+
+def test_zero_is_what_is_scored_before_training() -> None:
+    runs = [evaluations([initial, 4.0, 9.0], "a", seed=seed, first=0) for seed, initial in enumerate([5.0, 7.0, 6.0, 5.0])]
+    results = pd.concat([*runs, evaluations([7.0, 2.0, 9.0], "b", first=0), evaluations([100.0, 9.0, 9.0], "c", first=0)])
+    section = environment_section("E-v0", results, 20.0)
+    assert section.untrained == 6.25  # without the lowest and the highest: 5, 6, 7 and 7
+    (found,) = score_ranges([section]).itertuples(index=False, name=None)
+    assert found == ("E-v0", 6.25, "untrained policy", 20.0, "reward threshold")
+    assert environment_section("E-v0", results[results["timesteps"] > 0], 20.0).untrained is None
+
+
+def test_a_range_is_not_turned_round_by_training_that_harms() -> None:
+    results = pd.concat([evaluations([9.0, 1.0], seed=seed, first=0) for seed in range(4)])
+    ranges = score_ranges([environment_section("E-v0", results, 5.0)])
+    assert tuple(ranges.iloc[0][["zero", "one"]]) == (9.0, 9.0)
+    assert list(normalize(results, ranges)["mean_reward"]) == [0.0, -8.0] * 4
 
 
 def test_one_broken_run_does_not_move_the_range() -> None:
