@@ -39,7 +39,7 @@ class EpisodeLengthHistogramCallback(EpisodeEndCallback, IntervalCallback):
     def _record(self) -> None:
         if self.lengths:
             lengths = np.array(self.lengths)
-            self._write(lambda writer: writer.add_histogram("rollout/episode_lengths", lengths, self.num_timesteps))
+            self._write(lambda writer: writer.add_histogram("rollout/episode_lengths", lengths, self.n_timesteps))
             self.lengths.clear()
 
 
@@ -63,4 +63,4 @@ class WeightHistogramCallback(IntervalCallback):
                 self._add(f"weights/{name}", values)
 
     def _add(self, tag: str, values: th.Tensor) -> None:
-        self._write(lambda writer: writer.add_histogram(tag, values, self.num_timesteps))
+        self._write(lambda writer: writer.add_histogram(tag, values, self.n_timesteps))

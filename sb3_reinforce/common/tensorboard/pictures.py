@@ -52,9 +52,9 @@ class PolicyPictureCallback(IntervalCallback):
 
     def _record(self) -> None:
         ax = self._plot(self.model, **self.surface)
-        ax.set_title(f"after {self.num_timesteps:,} timesteps", fontsize="medium", pad=28 if ax.get_legend() else 6)
+        ax.set_title(f"after {self.n_timesteps:,} timesteps", fontsize="medium", pad=28 if ax.get_legend() else 6)
         image = png_image("policy/decision_surface", ax.figure)
-        self._write(lambda writer: add_summary(writer, image, self.num_timesteps))
+        self._write(lambda writer: add_summary(writer, image, self.n_timesteps))
 
 
 class EpisodeVideoCallback(IntervalCallback):
@@ -103,7 +103,7 @@ class EpisodeVideoCallback(IntervalCallback):
             env.close()
         content, width, height = gif_of(frames, frames_per_second, self.width)
         summary = encoded_image("eval/episode", content, width, height)
-        self._write(lambda writer: add_summary(writer, summary, self.num_timesteps))
+        self._write(lambda writer: add_summary(writer, summary, self.n_timesteps))
 
 
 def _as_vec_env(make: str | Callable[[], gym.Env[Any, Any] | VecEnv]) -> VecEnv:

@@ -83,6 +83,11 @@ class TensorBoardCallback(BaseCallback):
     def _on_step(self) -> bool:
         return True
 
+    @property
+    def n_timesteps(self) -> int:
+        """How far training is. ``num_timesteps`` is not told to who hears no steps."""
+        return self.model.num_timesteps
+
     def _write(self, write: Callable[[SummaryWriter], Any]) -> None:
         """Call a function for each writer."""
         try:
@@ -110,11 +115,11 @@ class IntervalCallback(TensorBoardCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._interval = self.every or max(1, self.model._total_timesteps // RECORDS_OF_A_TRAINING)
-        self._next = -(-self.num_timesteps // self._interval) * self._interval  # as if training had never been interrupted
+        self._next = -(-self.n_timesteps // self._interval) * self._interval  # as if training had never been interrupted
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
-            self._next = (self.num_timesteps // self._interval + 1) * self._interval
+        if self.n_timesteps >= self._next:
+            self._next = (self.n_timesteps // self._interval + 1) * self._interval
             self._record_without_chance()
 
     def _on_training_end(self) -> None:
