@@ -25,6 +25,7 @@ from sb3_reinforce import (
     EpsilonSchedule,
     FourierBasis,
     GymnasiumVecEnv,
+    RandomFourierFeatures,
     ResumableCheckpointCallback,
     TileCoding,
 )
@@ -111,6 +112,7 @@ CONFIGURATIONS: dict[str, tuple[str, Make, dict[str, Any]]] = {
     "VecNormalize of rewards": ("LinearPolicy", partial(normalized, norm_obs=False), {"normalize_advantage": False}),
     "Fourier": ("LinearPolicy", cartpole, {"policy_kwargs": {"features_extractor_class": FourierBasis}}),
     "tiles": ("LinearPolicy", cartpole, {"policy_kwargs": TILES}),
+    "random Fourier": ("LinearPolicy", cartpole, {"policy_kwargs": {"features_extractor_class": RandomFourierFeatures}}),
     "global generator": ("LinearPolicy", partial(cartpole, wrapper_class=Draws), {"normalize_advantage": False}),
 }
 
