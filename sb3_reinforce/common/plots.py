@@ -174,7 +174,7 @@ def dress_timesteps(ax: "Axes") -> None:
     ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k" if x else "0")
 
 
-def save_learning_curve(folder: pathlib.Path, path: pathlib.Path, title: str = "", window: int = WINDOW) -> None:
+def save_learning_curve(folder: str | pathlib.Path, path: str | pathlib.Path, title: str = "", window: int = WINDOW) -> None:
     """
     Read ``progress.csv`` of a run, and its ``evaluation.json`` if it is there, and save its picture as PNG.
 
@@ -185,19 +185,19 @@ def save_learning_curve(folder: pathlib.Path, path: pathlib.Path, title: str = "
     :raises ValueError: If no episode was logged.
     :raises OSError: If a file can't be read or written.
     """
-    threshold, evaluation = _read_evaluation(folder / "evaluation.json")
+    threshold, evaluation = _read_evaluation(pathlib.Path(folder) / "evaluation.json")
     figure = plot_training(read_progress(folder), title, window, threshold, evaluation)
-    write_atomically(path, png_of(figure))
+    write_atomically(pathlib.Path(path), png_of(figure))
 
 
-def read_progress(folder: pathlib.Path) -> pd.DataFrame:
+def read_progress(folder: str | pathlib.Path) -> pd.DataFrame:
     """
     :param folder: Where a run was logged by SB3's logger.
     :return: The rows of its ``progress.csv``; none if nothing was logged yet.
     :raises OSError: If it can't be read.
     """
     try:
-        return pd.read_csv(folder / "progress.csv")
+        return pd.read_csv(pathlib.Path(folder) / "progress.csv")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
 
