@@ -71,6 +71,12 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return calls
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw figures takes seconds: their files are empty."""
+    monkeypatch.setattr("sb3_reinforce.compare.report.figures.render", lambda figure, file_format: b"")
+
+
 @pytest.fixture(scope="session")
 def written_report(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a report of three algorithms in two environments; not to be written to."""

@@ -39,7 +39,7 @@ def test_the_page_needs_nothing_else(written_report: pathlib.Path) -> None:
         assert image["alt"]
 
 
-def test_names_are_text(tmp_path: pathlib.Path) -> None:
+def test_names_are_text(tmp_path: pathlib.Path, no_figures: None) -> None:
     results = comparison([NASTY, "other"], [NASTY])
     results.loc[0, "mean_reward"] = np.nan
     details = {

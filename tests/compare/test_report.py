@@ -35,9 +35,8 @@ def test_the_same_input_gives_the_same_files(tmp_path: pathlib.Path) -> None:
         assert (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes() == path.read_bytes(), path
 
 
-def test_every_file_is_written_atomically(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_every_file_is_written_atomically(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, no_figures: None) -> None:
     written: list[pathlib.Path] = []
-    monkeypatch.setattr(report.figures, "render", lambda figure, file_format: b"")
     monkeypatch.setattr(report, "write_atomically", lambda path, content: written.append(path))
     write_report(tmp_path, comparison(), {}, DETAILS)
     assert list(tmp_path.iterdir()) == []
@@ -49,7 +48,7 @@ def test_every_file_is_written_atomically(monkeypatch: pytest.MonkeyPatch, tmp_p
     }
 
 
-def test_no_algorithm_has_a_seed_in_every_environment(tmp_path: pathlib.Path) -> None:
+def test_no_algorithm_has_a_seed_in_every_environment(tmp_path: pathlib.Path, no_figures: None) -> None:
     write_report(tmp_path, pd.concat([comparison(["a"], ["E-v0"]), comparison(["b"], ["F-v0"])]), {}, DETAILS)
     page = Page((tmp_path / "report.html").read_text())
     assert "No numbers for all environments together: no algorithm has a seed in every one of them." in page.text

@@ -49,7 +49,7 @@ ROWS = {
 }
 
 
-def test_every_number_is_in_the_report(tmp_path: pathlib.Path) -> None:
+def test_every_number_is_in_the_report(tmp_path: pathlib.Path, no_figures: None) -> None:
     write_report(tmp_path, TWO_ENVIRONMENTS, {"E-v0": 8.0, "F-v0": None}, DETAILS)
     text = (tmp_path / "report.md").read_text()
     rows = Page((tmp_path / "report.html").read_text()).rows
@@ -68,7 +68,7 @@ def test_every_number_is_in_the_report(tmp_path: pathlib.Path) -> None:
     assert "Counts as solved" not in in_words(text, "F-v0")
 
 
-def test_a_table_of_algorithms_and_environments_is_on_top(tmp_path: pathlib.Path) -> None:
+def test_a_table_of_algorithms_and_environments_is_on_top(tmp_path: pathlib.Path, no_figures: None) -> None:
     results = pd.concat([TWO_ENVIRONMENTS, scored("F-v0", also=[1.0] * 6)], ignore_index=True)
     text = short_report(results).replace("\u00a0", " ")
     rows = [
