@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch as th
 from gymnasium import spaces
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -215,16 +216,22 @@ def test_phi_is_refused(export: Callable[..., Any], tmp_path: pathlib.Path) -> N
         export(model, tmp_path / "policy")
 
 
-def test_masks_are_refused(tmp_path: pathlib.Path) -> None:
-    contrib = pytest.importorskip("sb3_contrib")
+class Masked(Env):
+    """Both actions are always allowed."""
 
-    class Masked(Env):
-        def action_masks(self) -> np.ndarray:
-            return np.ones(2, bool)
+    def action_masks(self) -> np.ndarray:
+        return np.ones(2, bool)
 
-    model = contrib.MaskablePPO("MlpPolicy", Masked(VECTOR, TWO))
+
+@pytest.mark.parametrize("algorithm", [REINFORCE, MaskablePPO])
+def test_masks_are_refused(algorithm: Any, tmp_path: pathlib.Path) -> None:
+    model = algorithm("MlpPolicy", Masked(VECTOR, TWO))
     with pytest.raises(ExportError, match="masks its actions"):
         export_torchscript(model, tmp_path / "policy.pt")
+
+
+def test_what_could_mask_and_does_not(tmp_path: pathlib.Path) -> None:
+    export_torchscript(REINFORCE("MlpPolicy", Masked(VECTOR, TWO), action_masks=False), tmp_path / "policy.pt")
 
 
 def test_arguments(tmp_path: pathlib.Path) -> None:
