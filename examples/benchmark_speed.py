@@ -40,6 +40,11 @@ class Race(NamedTuple):
     bare: str
     run: Callable[[], float]
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is of this package."""
+        return any(word in self.name for word in ("REINFORCE", "Random", "Gymnasium", "PythonVecEnv alone", "with"))
+
 
 def dummy(n_envs: int) -> VecEnv:
     """Monitored environments, one after the other: what SB3 uses."""
@@ -270,22 +275,33 @@ def verdicts(results: Results) -> str:
 
 
 def plot(lines: list[Race], results: Results, path: pathlib.Path) -> None:
-    """Bars of each line's share of its bare loop, with the steps a second beside them."""
+    """
+    Bars as long as the logarithm of the steps a second, so that whoever is faster has the longer one; a mark for the bare loop
+    over the same environments, and beside it the share of it.
+    """
     from matplotlib.figure import Figure
 
-    learners = [line for line in lines if line.name != line.bare][::-1]
-    shares = [float(np.median(results[line.name, line.n_envs].shares)) for line in learners]
-    figure = Figure(figsize=(9, 0.42 * len(learners) + 1.2), layout="constrained", dpi=150)
+    bare_loops = [line for line in lines if line.name == line.bare]
+    groups = [[bare, *(line for line in lines if line.bare == bare.name and line is not bare)] for bare in bare_loops]
+    rows = [line for group in groups for line in group]
+    speeds = [float(np.median(results[line.name, line.n_envs].speeds)) for line in rows]
+    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.1), layout="constrained", dpi=150)
     ax = figure.subplots()
-    ours = ("REINFORCE", "Random", "Gymnasium", "Python", "with")
-    colors = ["#3465a4" if any(name in line.name for name in ours) else "#b0b0b0" for line in learners]
-    ax.barh([f"{line.name.strip()} x {line.n_envs}" for line in learners], shares, color=colors)
-    for y, (line, share) in enumerate(zip(learners, shares, strict=True)):
-        speed = np.median(results[line.name, line.n_envs].speeds)
-        ax.text(share + 0.01, y, f"{share:.2f}   ({speed:,.0f}/s)", va="center", fontsize=8)
-    ax.set_xlim(0, 1.3 * max(*shares, 1.0))
-    ax.axvline(1, color="black", linewidth=0.8, alpha=0.3, zorder=0)
-    ax.set_xlabel("Share of the bare environment loop's speed (steps a second)")
+    for y, (line, speed) in enumerate(zip(rows, speeds, strict=True)):
+        text = f"{speed:>11,.0f}"
+        if line.name == line.bare:
+            n_learners = sum(other.bare == line.name for other in rows) - 1
+            ax.vlines(speed, y - 0.35, y + n_learners + 0.35, color="black", linewidth=1.5)
+        else:
+            ax.barh(y, speed, color="#3465a4" if line.is_ours else "#b0b0b0", height=0.7)
+            text += f" {np.median(results[line.name, line.n_envs].shares):>5.0%}"
+        ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8, family="monospace")
+    ax.set_xscale("log")
+    ax.set_xlim(min(speeds) / 3, max(speeds) * 1.3)
+    ax.set_yticks(range(len(rows)), [line.name.strip() for line in rows], fontsize=8)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlabel("Steps a second, logarithmic. Black: the bare loop over the same environments, and in percent of it")
+    ax.xaxis.label.set_fontsize(9)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(f"{ENV}, one torch thread", loc="left", fontweight="bold")
     figure.savefig(path)
