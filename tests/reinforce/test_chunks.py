@@ -278,8 +278,7 @@ def how_good(model: REINFORCE) -> float:
 
 
 @pytest.mark.parametrize("normalize_advantage", [True, False])
-@pytest.mark.parametrize("worst", [0.0, -1.0])
-@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize(("length", "worst"), [(1, -1.0), (3, 0.0)])
 @pytest.mark.parametrize("baseline", ["none", "mean"])
 def test_a_rollout_of_one_episode_with_a_reward_at_its_end_teaches_something(
     baseline: str, length: int, worst: float, normalize_advantage: bool
@@ -296,11 +295,10 @@ def test_a_rollout_of_one_episode_with_a_reward_at_its_end_teaches_something(
 @pytest.mark.parametrize(
     ("baseline", "normalize_advantage"), [("none", False), ("none", True), ("mean", True), ("mean", False)]
 )
-@pytest.mark.parametrize("gamma", [0.9, 0.5])
-def test_a_discount_does_not_turn_it_round(gamma: float, baseline: str, normalize_advantage: bool) -> None:
+def test_a_discount_does_not_turn_it_round(baseline: str, normalize_advantage: bool) -> None:
     """The returns of an episode differ by the time that is left only, and say nothing of its actions."""
     arguments = {"learning_rate": 0.1, "n_episodes": 1, "baseline": baseline, "normalize_advantage": normalize_advantage}
-    model = REINFORCE("LinearSoftmaxPolicy", Choice(3), seed=1, gamma=gamma, **arguments)  # type: ignore[arg-type]
+    model = REINFORCE("LinearSoftmaxPolicy", Choice(3), seed=1, gamma=0.5, **arguments)  # type: ignore[arg-type]
     model.learn(600, log_interval=None)
     assert how_good(model) > 0.6
 
