@@ -31,7 +31,7 @@ from sb3_reinforce.zoo.hyperparameters import read_yaml
 
 GIVEN_BY_THE_COMMAND = ("_init_setup_model", "env", "seed", "tensorboard_log")
 """Arguments of the algorithm that are no options of their own."""
-OF_THE_RUN = ("algo", "env", "seed", "fast", "max_episode_steps", "n_eval_episodes", "eval_freq")
+OF_THE_RUN = ("algo", "env", "seed", "fast", "max_episode_steps", "n_eval_episodes", "eval_freq", "video_freq")
 """What ``args.yml`` keeps of the command. A training keeps it when it goes on."""
 IN_THE_ZOO = {"timesteps": "n_timesteps"}
 """Names of options that the RL Zoo's files of hyperparameters have under another name."""
@@ -75,6 +75,7 @@ class Command:
     :param n_eval_episodes: Fresh episodes of an evaluation. 0 for no evaluation at all.
     :param eval_freq: Environment steps between evaluations while it trains, whose best model is kept. 0 for only one, at the
         end.
+    :param video_freq: Environment steps between videos of an episode in TensorBoard. 0 for none.
     :param max_episode_steps: Timesteps after which an episode is cut off where a policy is evaluated, never in training.
     :param checkpoint_seconds: From one checkpoint to the next.
     :param trusted: With --resume, run code that is in the folder. Only for folders of people whom you trust.
@@ -98,6 +99,7 @@ class Command:
     frame_stack: Annotated[int | None, COUNT] = None
     n_eval_episodes: Annotated[int, COUNT_OR_NONE_AT_ALL] = 100
     eval_freq: Annotated[int, COUNT_OR_NONE_AT_ALL] = 0
+    video_freq: Annotated[int, COUNT_OR_NONE_AT_ALL] = 0
     max_episode_steps: Annotated[int | None, COUNT] = None
     checkpoint_seconds: float = 30.0
     trusted: Annotated[bool, FLAG] = False
@@ -136,6 +138,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
         tuned = {} if first.defaults else tuned_settings(first.algo, first.env)
     else:
         stored, tuned = _stored_arguments(folder), folder.read_hyperparameters()
+    check_arguments(_TABLE, {**{name: tuned[name] for name in HYPERPARAMETERS if name in tuned}, **stored}, "")
     options = _options(stored, tuned)
     values = parse(options, arguments, "sb3-reinforce train", _DESCRIPTION, ALIASES)
     check_arguments(_TABLE, values, "")
@@ -159,6 +162,7 @@ _TABLE: Table = {
     "frame_stack": [Interval(1, integer=True), NONE],
     "n_eval_episodes": [Interval(0, integer=True)],
     "eval_freq": [Interval(0, integer=True)],
+    "video_freq": [Interval(0, integer=True)],
     "max_episode_steps": [Interval(1, integer=True), NONE],
     "checkpoint_seconds": [Interval(0)],
 }
@@ -214,7 +218,6 @@ def _options(stored: Settings, tuned: Settings) -> list[Option]:
 
 def _own_options(algo: Any) -> tuple[list[Option], list[Option]]:
     """The options of the command and those of the algorithm, with their own defaults."""
-    check_arguments(_TABLE, {"algo": algo}, "")
     of_the_command = options_of(Command)
     taken = [option.name for option in of_the_command]
     of_the_algorithm = options_of(ALGORITHMS[algo], without=GIVEN_BY_THE_COMMAND, taken=taken)

@@ -6,15 +6,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from gymnasium import spaces
 from rich.console import Console
 from rich.padding import Padding
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from sb3_reinforce.cli.environments import environments_of, read_text
+from sb3_reinforce.cli.arguments import as_argument, choose_policy
+from sb3_reinforce.cli.environments import environments_of
 from sb3_reinforce.cli.errors import CliError, Stopped, Terminated
 from sb3_reinforce.cli.evaluating import EVALUATIONS, PeriodicEvaluations, add_evaluation, evaluate, make_eval_env
 from sb3_reinforce.cli.resuming import Checkpoints, ended_by_sigterm, log_episodes, make_logger, remove_checkpoints
@@ -25,6 +23,7 @@ from sb3_reinforce.common.callbacks import EpisodeDurationCallback
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message
 from sb3_reinforce.common.normalization_files import write_normalization
 from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.common.tensorboard import EpisodeVideoCallback, log_evaluation, tensorboard_callbacks
 from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.hyperparameters import OF_THE_ZOO, check_policy_kwargs
 
@@ -74,22 +73,27 @@ class Training:
         log_episodes(self.monitors, path, self.command.env, self._n_bytes_of_logs())
         model.set_logger(make_logger(path, None if self.plan.folder is None else model.num_timesteps))
         self._say_what_begins()
-        seconds, stop = self._learn()
-        model.logger.close()
-        save_where_there_is_room(model, self.folder.model)
+        try:
+            self._finish(*self._learn())
+        finally:
+            model.logger.close()
+            env_of(model).close()
+
+    def _finish(self, seconds: float, stop: KeyboardInterrupt | None) -> None:
+        """Save, evaluate, and say what came of it. What has ended training early, if anything has, is ``stop``."""
+        save_where_there_is_room(self.model, self.folder.model)
         self._save_normalization()
-        if stop is not None:
+        if stop is None:
+            self._write_settings(is_finished=True)
+            remove_checkpoints(self.folder.path)
+        else:
             self._say("[yellow]Stopped early.[/yellow] What was learned so far is kept. To go on:", self._resume_command)
         if isinstance(stop, Terminated):  # whoever sends it does not wait for long
             raise stop
         self._save_figure()
-        if stop is None:
-            self._write_settings(is_finished=True)
-            remove_checkpoints(path)
         if self.command.n_eval_episodes > 0:
             self._evaluate(seconds, stop)
         self._say_where_it_is()
-        env_of(model).close()
 
     def _make_env(self) -> tuple[list[Any], VecEnv]:
         n_envs = self.plan.hyperparameters.get("n_envs", 1)
@@ -107,7 +111,7 @@ class Training:
         arguments = {
             name: as_argument(value, is_ours) for name, value in self.plan.hyperparameters.items() if name not in OF_THE_ZOO
         }
-        policy = arguments.pop("policy", None) or _choose_policy(algo, env)
+        policy = arguments.pop("policy", None) or choose_policy(algo, env)
         check_policy_kwargs(arguments.get("policy_kwargs") or {}, policy, algorithm)
         self.plan.hyperparameters["policy"] = policy
         try:
@@ -145,6 +149,9 @@ class Training:
     def _callbacks(self) -> list[BaseCallback]:
         command, path = self.command, self.folder.path
         callbacks: list[BaseCallback] = [EpisodeDurationCallback(), Checkpoints(path, command.checkpoint_seconds)]
+        callbacks += tensorboard_callbacks(self.model, further={"seed": command.seed})
+        if command.video_freq > 0:
+            callbacks.append(EpisodeVideoCallback(self._make_rendered_env, command.video_freq))
         if command.eval_freq > 0 and command.n_eval_episodes > 0:
             env = self._make_eval_env()
             callbacks.append(PeriodicEvaluations(env, command.eval_freq, path, command.n_eval_episodes))
@@ -152,6 +159,9 @@ class Training:
 
     def _make_eval_env(self) -> VecEnv:
         return make_eval_env(self.eval_environments, self.command.n_eval_episodes, self._limit(), self.command.seed)
+
+    def _make_rendered_env(self) -> VecEnv:
+        return self.eval_environments.make(1, self._limit(), "rgb_array")[1]
 
     def _limit(self) -> int:
         return self.eval_environments.episode_limit(self.command.max_episode_steps)
@@ -179,7 +189,9 @@ class Training:
         }
         path = self.folder.path
         write_atomically(path / "evaluation.json", (json.dumps(evaluation, indent=2) + "\n").encode())
-        add_evaluation(path / EVALUATIONS, evaluation["timesteps"], result["returns"], result["lengths"])
+        log_evaluation(self.model.logger, result["mean_reward"], result["mean_ep_length"], evaluation["timesteps"])
+        if stop is None:  # or it would stand among those of the training that goes on
+            add_evaluation(path / EVALUATIONS, evaluation["timesteps"], result["returns"], result["lengths"])
         self._print_table(evaluation)
 
     def _save_normalization(self) -> None:
@@ -268,31 +280,6 @@ class Training:
         if n_cut_off:
             message = cut_off_message(n_cut_off, evaluation["n_eval_episodes"], evaluation["max_episode_steps"])
             self._say(f"[yellow]{message} {CUT_OFF_ADVICE}[/yellow]")
-
-
-def as_argument(value: Any, is_ours: bool) -> Any:
-    """
-    :param value: A hyperparameter, as the RL Zoo's files have it.
-    :param is_ours: Whether it may run anything.
-    :return: The argument of the algorithm: ``lin_0.1`` is a schedule that falls linearly from 0.1 to 0, and a call
-        (``EpsilonSchedule(0.2, 0)``) what it gives.
-    :raises UntrustedFileError: If it would run something, and may not.
-    :raises ValueError: If it is nothing of the kind.
-    """
-    if not isinstance(value, str):
-        return value
-    if value.startswith("lin_"):
-        return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
-    return read_text(value, is_ours) if "(" in value or value[:1] in ("[", "{") else value
-
-
-def _choose_policy(algo: str, env: VecEnv) -> str:
-    """The plainest policy that may do; for Box actions, which are seldom linear in what is observed, a network."""
-    if algo == "reinforce" and isinstance(env.observation_space, spaces.Dict):
-        return "MultiInputPolicy"
-    if algo == "reinforce" and is_image_space(env.observation_space):
-        return "CnnPolicy"
-    return "MlpPolicy" if isinstance(env.action_space, spaces.Box) else "LinearSoftmaxPolicy"
 
 
 class _ProgressBar(ProgressBarCallback):

@@ -45,6 +45,12 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def go_on(folder: pathlib.Path, *arguments: str) -> None:
+    """In another second: TensorBoard reads its files in the order of the seconds in their names."""
+    time.sleep(1.0 - time.time() % 1.0)
+    assert main(["train", "--resume", str(folder), *arguments]) == 0
+
+
 def wait_for_checkpoints(folder: pathlib.Path, process: subprocess.Popen[str]) -> None:
     while not any("steps" in path.name and path.suffix == ".zip" for path in folder.glob("checkpoints/*")):
         assert process.poll() is None, process.communicate()
@@ -76,8 +82,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(algo: str) -> No
     if (killed / "CartPole-v1.zip").exists():
         pytest.skip("It had finished before it could be killed")
     assert process.returncode == -signal.SIGKILL
-    time.sleep(1.1)  # TensorBoard reads its files in the order of the seconds in their names
-    assert main(["train", "--resume", str(killed)]) == 0
+    go_on(killed)
     whole = train("--algo", algo, *LONG, into="whole")
     assert_same_training(killed, whole, algo)
     assert files(killed) == files(whole) == ALL_FILES | {f"{i}.monitor.csv" for i in range(3)}
@@ -93,8 +98,7 @@ def test_sigterm_saves_says_so_and_can_be_gone_on_with(capsys: pytest.CaptureFix
     assert "Stopped early." in out
     assert f"sb3-reinforce train --resume {RUN}" in out
     assert 0 < REINFORCE.load(RUN / "CartPole-v1.zip").num_timesteps < 15_000
-    time.sleep(1.1)  # as above
-    assert main(["train", "--resume", str(RUN)]) == 0
+    go_on(RUN)
     assert_same_training(RUN, train(*LONG, into="whole"), "reinforce")
     assert "has finished" in error_of(capsys, "train", "--resume", RUN)
 
@@ -127,7 +131,7 @@ def test_it_goes_on_from_the_last_checkpoint_or_from_the_beginning(
         assert main(["train", *arguments]) == status
         assert signal.getsignal(signal.SIGTERM) is handler
     assert (RUN / "checkpoints").exists() == (seconds == "0")
-    assert main(["train", "--resume", str(RUN), "--checkpoint-seconds", seconds]) == 0
+    go_on(RUN, "--checkpoint-seconds", seconds)
     assert_same_training(RUN, train(*arguments, into="whole"), "reinforce")
 
 
@@ -148,7 +152,7 @@ def test_other_environments(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
 
         context.setattr(REINFORCE, "train", interrupted)
         assert main(["train", *arguments]) == 0
-    assert main(["train", "--resume", str(RUN)]) == 0
+    go_on(RUN)
     whole = train(*arguments, into="whole")
     assert_same_training(RUN, whole, "reinforce")
     for name in ("timesteps", "results"):
@@ -171,6 +175,7 @@ def test_what_it_was_begun_with_stays(monkeypatch: pytest.MonkeyPatch, capsys: p
         "max_episode_steps": None,
         "n_eval_episodes": 10,
         "eval_freq": 0,
+        "video_freq": 0,
         "finished": False,
     }
     assert config == {
@@ -187,7 +192,7 @@ def test_what_it_was_begun_with_stays(monkeypatch: pytest.MonkeyPatch, capsys: p
         assert f"with the {option[0]} that it was begun with".replace("no-", "") in error_of(
             capsys, "train", "--resume", RUN, *option
         )
-    assert main(["train", "--resume", str(RUN), "--seed", "5", "--env", "CartPole-v1"]) == 0
+    go_on(RUN, "--seed", "5", "--env", "CartPole-v1")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,7 @@ def test_settings_that_somebody_else_has_written(
     message: str,
 ) -> None:
     settings = {"algo": "reinforce", "env": "CartPole-v1", "seed": 0, "fast": False, "finished": False}
-    settings |= {"max_episode_steps": None, "n_eval_episodes": 1, "eval_freq": 0, "env_kwargs": None}
+    settings |= {"max_episode_steps": None, "n_eval_episodes": 1, "eval_freq": 0, "video_freq": 0, "env_kwargs": None}
     RunFolder(tmp_path, "CartPole-v1").write_settings(settings | arguments, {"n_timesteps": 10} | config)
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     assert message in error_of(capsys, "train", "--resume", tmp_path)
@@ -241,6 +246,6 @@ def test_a_log_whose_last_line_is_half_written(monkeypatch: pytest.MonkeyPatch) 
     progress, monitor = RUN / "progress.csv", RUN / "0.monitor.csv"
     progress.write_text(progress.read_text()[:-7])
     monitor.write_bytes(monitor.read_bytes() + b"12.0,1")
-    assert main(["train", "--resume", str(RUN)]) == 0
+    go_on(RUN)
     assert_same_training(RUN, train("--timesteps", "1500", into="whole"), "reinforce")
     assert np.isfinite(pd.read_csv(monitor, comment="#")["r"]).all()

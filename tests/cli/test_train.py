@@ -176,6 +176,15 @@ def test_evaluations_while_it_trains() -> None:
     assert (folder / "best_model.zip").exists()
 
 
+def test_what_tensorboard_shows() -> None:
+    folder = train("-n", "300", "--video-freq", "300", "--max-episode-steps", "10")
+    tags = EventAccumulator(str(folder)).Reload().Tags()
+    assert {"eval/mean_reward", "rollout/episode_return"} <= set(tags["scalars"])
+    assert tags["histograms"]
+    assert tags["images"], "a video"
+    assert "_hparams_/session_start_info" in tags["tensors"]
+
+
 def test_without_an_evaluation() -> None:
     folder = train("-n", "100", "--n-eval-episodes", "0", "--eval-freq", "50")
     assert files(folder) == ALL_FILES - {"evaluation.json", "evaluations.npz"}
@@ -215,7 +224,7 @@ def test_ctrl_c_keeps_what_was_learned(monkeypatch: pytest.MonkeyPatch, capsys: 
     out = capsys.readouterr().out
     assert "Stopped early" in out
     assert f"sb3-reinforce train --resume {folder}" in out
-    assert files(folder) == ALL_FILES
+    assert files(folder) == ALL_FILES - {"evaluations.npz"}
     assert evaluation_in(folder)["timesteps"] == 699
     assert ALGORITHMS[algo].load(folder / "CartPole-v1.zip").policy.action_net.weight.abs().sum() > 0
 
@@ -225,7 +234,7 @@ def test_ctrl_c_before_anything_was_learned(monkeypatch: pytest.MonkeyPatch, cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr(REINFORCE, "learn", interrupted)
-    assert files(train()) == ALL_FILES - {"learning_curve.png"}
+    assert files(train()) == ALL_FILES - {"learning_curve.png", "evaluations.npz"}
     assert "No learning curve: There is nothing to plot" in capsys.readouterr().out
 
 

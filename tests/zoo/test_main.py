@@ -23,7 +23,7 @@ from rl_zoo3 import ALGOS
 
 from sb3_reinforce import REINFORCE, LinearSoftmaxPolicy, RandomWeightSearch
 from sb3_reinforce.zoo import ALGORITHMS
-from sb3_reinforce.zoo.__main__ import FUNCTIONS, SCRIPTS, main
+from sb3_reinforce.zoo.__main__ import FUNCTIONS, SCRIPTS, in_the_zoos_words, main
 from sb3_reinforce.zoo.samplers import CONVERTERS
 
 EACH_ALGORITHM = pytest.mark.parametrize("algo", ALGORITHMS)
@@ -413,7 +413,26 @@ def test_every_command_has_the_options_of_the_zoo(command: str, capsys: pytest.C
         assert "{a2c,ddpg,dqn,ppo,sac,td3,ars,crossq,qrdqn,tqc,trpo,ppo_lstm,reinforce,random_weight_search}" in output
 
 
+@pytest.mark.parametrize(
+    ("command", "given", "translated"),
+    [
+        ("train", ["--timesteps", "1e5", "--log-folder", "x"], ["--n-timesteps", "100000", "--log-folder", "x"]),
+        ("train", ["--timesteps=2.5e3", "--n-eval-episodes", "3"], ["--n-timesteps=2500", "--eval-episodes", "3"]),
+        (
+            "train",
+            ["-n", "1e5", "-params", "learning_rate:1e-3", "gamma:0.9"],
+            ["-n", "100000", "-params", "learning_rate:1e-3", "gamma:0.9"],
+        ),
+        ("enjoy", ["-n", "1_000", "--log-folder=x", "--no-render"], ["-n", "1_000", "--folder=x", "--no-render"]),
+        ("all_plots", ["--log-folder", "x", "y"], ["--exp-folders", "x", "y"]),
+        ("plot_from_file", ["--timesteps"], ["--timesteps"]),
+    ],
+)
+def test_one_thing_has_one_name(command: str, given: list[str], translated: list[str]) -> None:
+    assert in_the_zoos_words(command, given) == translated
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "rl_zoo3.train", None)
     assert main(["train"]) == 2
-    assert 'pip install "sb3-reinforce[zoo]"' in capsys.readouterr().err
+    assert 'pip install ".[zoo]" from a clone' in capsys.readouterr().err
