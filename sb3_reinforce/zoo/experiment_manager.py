@@ -76,6 +76,9 @@ class ExperimentManager(exp_manager.ExperimentManager):
     :param kwargs: What rl_zoo3's takes. ``config`` is None for the hyperparameters that an algorithm comes with.
     """
 
+    action_masks: Any = None
+    """As among the hyperparameters."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.algo in ALGORITHMS and kwargs.get("config") is None:
