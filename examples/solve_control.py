@@ -32,8 +32,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_reinforce import REINFORCE, FourierBasis, TileCoding, make_fast_vec_env
 
-N_EVAL_EPISODES = 100
-
 
 class Settings(NamedTuple):
     """How to train on an environment, and what solves it."""
@@ -114,18 +112,18 @@ SETTINGS = {
 }
 
 
-def mean_return(model: REINFORCE, env_id: str, seed: int) -> float:
+def mean_return(model: REINFORCE, env_id: str, n_episodes: int, seed: int) -> float:
     """Mean return over fresh episodes, in environments that training has not seen."""
     env = make_vec_env(env_id, n_envs=10, seed=seed)
-    returns, _ = evaluate_policy(model, env, N_EVAL_EPISODES, return_episode_rewards=True)
+    returns, _ = evaluate_policy(model, env, n_episodes, return_episode_rewards=True)
     env.close()
     return float(np.mean(returns))
 
 
-def solve(env_id: str, seeds: range, timesteps: int | None) -> None:
+def solve(env_id: str, seeds: range, timesteps: int | None, n_eval_episodes: int) -> None:
     """Train with each seed and print the table of an environment."""
     settings = SETTINGS[env_id]
-    print(f"\n{env_id}, {N_EVAL_EPISODES} fresh episodes each\n{'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>7}")
+    print(f"\n{env_id}, {n_eval_episodes} fresh episodes each\n{'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>7}")
     scores = []
     for seed in seeds:
         if settings.backend == "sb3":
@@ -138,7 +136,7 @@ def solve(env_id: str, seeds: range, timesteps: int | None) -> None:
         start = time.perf_counter()
         model.learn(settings.timesteps if timesteps is None else timesteps)
         seconds = time.perf_counter() - start
-        scores.append(mean_return(model, env_id, seed=10_000 + seed))
+        scores.append(mean_return(model, env_id, n_eval_episodes, seed=10_000 + seed))
         print(f"{seed:>4} {model.num_timesteps:>9} {seconds:>7.1f} {scores[-1]:>7.1f}", flush=True)
     n_solved = sum(score >= settings.solved for score in scores)
     print(f"mean {np.mean(scores):.1f}, worst {min(scores):.1f}; {n_solved} of {len(scores)} at {settings.solved} or better")
@@ -151,10 +149,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default: 5)")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--timesteps", type=int, help="default: those that solve it")
+    parser.add_argument("--eval-episodes", type=int, default=100, help="to score each seed in (default: 100)")
     options = parser.parse_args()
     th.set_num_threads(1)
     for env_id in [options.env] if options.env else SETTINGS:
-        solve(env_id, range(options.first_seed, options.first_seed + options.seeds), options.timesteps)
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        solve(env_id, seeds, options.timesteps, options.eval_episodes)
 
 
 if __name__ == "__main__":

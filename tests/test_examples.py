@@ -39,8 +39,10 @@ def test_solve_cartpole(algo: str, tmp_path: pathlib.Path) -> None:
 def test_solve_control(env: str, tmp_path: pathlib.Path) -> None:
     if env == "LunarLander-v3":
         pytest.importorskip("envpool")
-    output = run("solve_control.py", "--seeds", "1", "--timesteps", "1", "--env", env, folder=tmp_path)
-    assert f"\n{env}, 100 fresh episodes each" in output
+    output = run(
+        "solve_control.py", "--seeds", "1", "--timesteps", "1", "--eval-episodes", "10", "--env", env, folder=tmp_path
+    )
+    assert f"\n{env}, 10 fresh episodes each" in output
     assert "; 0 of 1 at" in output, "not after a single step"
 
 
