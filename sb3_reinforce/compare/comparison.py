@@ -95,11 +95,12 @@ def compare(
         from sb3_reinforce.compare import plan as planning
         from sb3_reinforce.compare import results as storage
         from sb3_reinforce.compare.execute import backend as running_on
-        from sb3_reinforce.compare.execute import execute_all
+        from sb3_reinforce.compare.execute import check_backend, execute_all
         from sb3_reinforce.compare.locks import only_one_in, remove_leftovers
         from sb3_reinforce.compare.report import write_report
     except ImportError as error:
-        raise ImportError(f'A comparison needs more packages ({error}): pip install "sb3-reinforce[compare]"') from error
+        raise ImportError(f'A comparison needs more packages ({error}): pip install ".[compare]"') from error
+    check_backend(backend, n_jobs, address)
     plan = planning.make_plan(
         algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, max_episode_steps, hyperparams, device
     )

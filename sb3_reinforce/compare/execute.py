@@ -84,6 +84,24 @@ def _stream(runs: Sequence[Run], under_way: dict[RunName, Run]) -> Iterator[Outc
         yield outcome
 
 
+def check_backend(name: str, n_jobs: int, address: str | None) -> None:
+    """
+    :param name: As :func:`backend` has it.
+    :param n_jobs: Likewise.
+    :param address: Likewise.
+    :raises ValueError: If there is no such backend, ``n_jobs`` is neither positive nor -1, or loky is given an address.
+    """
+    check_arguments(
+        {
+            "backend": [OneOf(list(BACKENDS))],
+            "n_jobs": [Interval(1, integer=True), Test("-1 for all cores", lambda n: n == -1)],
+        },
+        {"backend": name, "n_jobs": n_jobs},
+    )
+    if name == "loky" and address is not None:
+        raise ValueError(f"The backend loky works on this machine, and has no address, but got '{address}'. Use ray or dask.")
+
+
 @contextlib.contextmanager
 def backend(name: str, n_jobs: int, address: str | None) -> Iterator[None]:
     """
@@ -96,21 +114,13 @@ def backend(name: str, n_jobs: int, address: str | None) -> Iterator[None]:
         Dask's workers have several threads.
     :raises ImportError: If Ray or Dask is not installed.
     """
-    check_arguments(
-        {
-            "backend": [OneOf(list(BACKENDS))],
-            "n_jobs": [Interval(1, integer=True), Test("-1 for all cores", lambda n: n == -1)],
-        },
-        {"backend": name, "n_jobs": n_jobs},
-    )
+    check_backend(name, n_jobs, address)
     with BACKENDS[name](n_jobs, address):
         yield
 
 
 @contextlib.contextmanager
 def _loky(n_jobs: int, address: str | None) -> Iterator[None]:
-    if address is not None:
-        raise ValueError(f"The backend loky works on this machine, and has no address, but got '{address}'. Use ray or dask.")
     loky = _IsolatingLokyBackend(inner_max_num_threads=1, initializer=end_with_parent, initargs=(os.getpid(),))
     with joblib.parallel_config(loky, n_jobs=n_jobs):
         yield
@@ -175,7 +185,7 @@ def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
         import ray
         from ray.util.joblib.ray_backend import RayBackend
     except ImportError as error:
-        raise ImportError(f'The backend ray needs Ray ({error}): pip install "sb3-reinforce[ray]"') from error
+        raise ImportError(f'The backend ray needs Ray ({error}): pip install ".[ray]"') from error
 
     class StreamingRayBackend(RayBackend):
         """Hands over results as they come, which Ray's pool can do; joblib takes it for one of multiprocessing."""
@@ -200,7 +210,7 @@ def _dask(n_jobs: int, address: str | None) -> Iterator[None]:
         from distributed import Client
         from joblib._dask import DaskDistributedBackend
     except ImportError as error:
-        raise ImportError(f'The backend dask needs Dask ({error}): pip install "sb3-reinforce[dask]"') from error
+        raise ImportError(f'The backend dask needs Dask ({error}): pip install ".[dask]"') from error
 
     class WatchfulDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
         """Also hands over what there is to say of a run that has killed its workers, for which joblib would wait forever."""

@@ -25,7 +25,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, Formatter, PercentFormatter
 except ImportError as error:
-    raise ImportError('The figures need matplotlib. Install it with: pip install "sb3-reinforce[compare]"') from error
+    raise ImportError('The figures need matplotlib. Install it with: pip install ".[compare]"') from error
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")

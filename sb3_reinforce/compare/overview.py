@@ -28,11 +28,11 @@ def results_table(results: pd.DataFrame) -> str:
     widths = [max(map(len, column)) for column in columns]
     room = _WIDTH - sum(widths) - 2 * len(widths) - 2
     name_width = min(room, max(len(row[0]) for rows in blocks.values() for row in rows))
-    lines = ["Final scores: the interquartile mean over seeds, in each environment the highest first"]
+    lines = ["Final scores: the interquartile mean over seeds, the highest first"]
     for env, rows in blocks.items():
         lines += ["", *textwrap.wrap(env, _WIDTH), _line("", _HEADER, name_width, widths)]
         lines += [_line(row[0], row[1:], name_width, widths) for row in rows]
-    return "\n".join([*textwrap.wrap(lines[0], _WIDTH), *lines[1:]])
+    return "\n".join(lines)
 
 
 def _rows(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:

@@ -239,5 +239,5 @@ def test_backends_that_there_are_not(arguments: Any, says: str) -> None:
 @pytest.mark.parametrize(("name", "module"), [("ray", "ray"), ("dask", "distributed")])
 def test_a_cluster_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, name: str, module: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf'pip install "sb3-reinforce\[{name}\]"'), backend(name, 2, None):
+    with pytest.raises(ImportError, match=rf'pip install "\.\[{name}\]"'), backend(name, 2, None):
         pass

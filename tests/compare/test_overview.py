@@ -13,8 +13,7 @@ from tests.compare.tables import comparison
 def test_the_final_scores_of_a_small_comparison() -> None:
     results = pd.concat([scored("E-v0", bad=[1.0] * 6, good=[475.0] * 6), scored("F-v0", good=[-3.0])], ignore_index=True)
     assert results_table(results).splitlines() == [
-        "Final scores: the interquartile mean over seeds, in each environment the highest",
-        "first",
+        "Final scores: the interquartile mean over seeds, the highest first",
         "",
         "E-v0",
         "        score    95% interval  seeds",
