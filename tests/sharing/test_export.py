@@ -105,7 +105,7 @@ def model_of(policy: str, observations: spaces.Space, actions: spaces.Space, kwa
     generator = th.Generator().manual_seed(0)
     with th.no_grad():
         for parameter in model.policy.action_net.parameters():
-            parameter += th.randn(parameter.shape, generator=generator)
+            parameter += 0.1 * th.randn(parameter.shape, generator=generator)
     return model
 
 
