@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import obs_as_tensor
-from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from sb3_reinforce import REINFORCE, LinearSoftmaxPolicy
+from sb3_reinforce import REINFORCE, LinearSoftmaxPolicy, PythonVecEnv
 from tests.policies.usual_and_unusual import (
     CASES,
     PICTURE,
@@ -130,7 +129,7 @@ def play(
     case: Case, epsilon: float = 0.0, seed: int = 0, n_envs: int = N_ENVS, n_episodes: int = N_EPISODES, **kwargs: Any
 ) -> Played:
     envs = [Quiz(copy.deepcopy(case.observation_space), case.action_space) for _ in range(n_envs)]
-    vec_env = DummyVecEnv([lambda env=env: env for env in envs])
+    vec_env = PythonVecEnv([lambda env=env: env for env in envs])
     model = make(case, vec_env, seed, epsilon=epsilon, n_episodes=n_episodes, **kwargs)
     looks = _Looks(case, epsilon)
     model.learn(n_episodes * EPISODE_LENGTH, callback=looks, log_interval=None)
