@@ -2,6 +2,8 @@ import datetime
 import errno
 import importlib
 import json
+import multiprocessing
+import os
 import pathlib
 import random
 import re
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gymnasium as gym
@@ -28,6 +31,9 @@ from tests.compare.tiny import HYPERPARAMS
 ALGOS = list(HYPERPARAMS)
 ENVS = ["CartPole-v1", "FrozenLake-v1"]
 TINY: dict[str, Any] = {"timesteps": 200, "eval_freq": 100, "n_eval_episodes": 2, "hyperparams": HYPERPARAMS, "n_jobs": 1}
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
 @pytest.fixture(autouse=True)
@@ -186,17 +192,17 @@ def test_episodes_that_were_cut_off_are_said(no_report: list[Any], capsys: pytes
     assert no_report[0][3]["max_episode_steps"] == {"CartPole-v1": 3}
 
 
-# A process of its own that runs all runs itself: what becomes of workers whose client is killed, test_execute shows
-WITHOUT_WORKERS = """
-import sys
-import joblib
-from sb3_reinforce.cli import main
-from sb3_reinforce.compare.execute import BACKENDS
-BACKENDS["loky"] = lambda n_jobs, address: joblib.parallel_config("sequential")
-sys.exit(main(sys.argv[1:]))
-"""
+def forked(target: Callable[..., Any], *args: Any) -> Any:
+    """
+    A process of its own, which need import nothing. It runs all runs itself, as this one does: what becomes of workers whose
+    client is killed, test_execute shows.
+    """
+    process = multiprocessing.get_context("fork").Process(target=target, args=args)
+    process.start()
+    return process
 
 
+@needs_fork
 def test_killed_twice_at_random(no_report: list[Any]) -> None:
     rng = random.Random(2)
     algos = ["reinforce", "a2c"]
@@ -204,16 +210,15 @@ def test_killed_twice_at_random(no_report: list[Any]) -> None:
     finished = pathlib.Path("killed")
     n_before = 0
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WITHOUT_WORKERS, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = forked(main, command)
         n_finished = n_before + rng.randint(1, 3)
         while sum(1 for _ in finished.glob("*/*/run.json")) < n_finished:
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         n_before = sum(1 for _ in finished.glob("*/*/run.json"))
         assert not (finished / "results.csv").exists()
     assert main(command) == 0
@@ -317,19 +322,28 @@ def test_a_disk_that_is_full_for_a_while(
     assert set(pd.read_csv("out/results.csv")["seed"]) == {1, 2, 3}
 
 
+def main_on_a_full_disk(command: list[str], stderr: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+    sys.stderr = os.fdopen(stderr, "w")
+    sys.exit(main(command))
+
+
+@needs_fork
 def test_a_disk_that_is_full() -> None:
-    """Every write beyond a limit fails, in the workers as well."""
-    code = f"""
-import resource, sys
-from sb3_reinforce.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-sys.exit(main({arguments("--seeds", "1", "--log-folder", "out", algos=["a2c"], envs=["CartPole-v1"])!r}))
-"""
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert process.returncode == 2
-    assert re.search("Failed: a2c on CartPole-v1, seed 1: .*(File too large|write)", process.stderr)
-    assert re.search("^error: .*Could not write .*report.html': File too large", process.stderr.splitlines()[-1])
-    assert "Traceback" not in process.stderr
+    """Every write beyond a limit fails, those of a run and those of the comparison."""
+    command = arguments("--seeds", "1", "--log-folder", "out", algos=["a2c"], envs=["CartPole-v1"])
+    read, write = os.pipe()
+    process = forked(main_on_a_full_disk, command, write)
+    os.close(write)
+    with open(read) as file:
+        stderr = file.read()
+    process.join()
+    assert process.exitcode == 2
+    assert re.search("Failed: a2c on CartPole-v1, seed 1: .*(File too large|write)", stderr)
+    assert re.search("^error: .*Could not write .*report.html': File too large", stderr.splitlines()[-1])
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize(
