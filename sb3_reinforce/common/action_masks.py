@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_reinforce.common.casting import UnfitError
 from sb3_reinforce.common.constraints import shown
+from sb3_reinforce.common.faults import check_open
 from sb3_reinforce.common.masking import MASKED, choices_of_parts, mask_size
 from sb3_reinforce.common.observations import Observations, map_observations
 
@@ -266,7 +267,9 @@ def has_method(env: VecEnv) -> bool:
     :param env: A VecEnv.
     :return: Whether its environments say by a method what is allowed.
     :raises ValueError: If only some of them do.
+    :raises RuntimeError: If they are in processes that have ended.
     """
+    check_open(env, type(env.unwrapped).__name__)
     if callable(getattr(env.unwrapped, METHOD, None)) or env.has_attr(METHOD):
         return True
     try:
