@@ -206,8 +206,9 @@ class OnlyTheClientHasIt:
 
 
 def test_a_run_that_its_worker_can_not_read_has_not_killed_it(light: list[Any]) -> None:
+    run: Any = LightRun("unreadable", kills=OnlyTheClientHasIt())
     with backend("loky", 1, None):
-        (outcome,) = execute_all([LightRun("unreadable", kills=OnlyTheClientHasIt())])
+        (outcome,) = execute_all([run])
     assert "BrokenProcessPool: A task has failed to un-serialize" in outcome.error.splitlines()[-1]
     assert "No module named 'a_package_that_only_the_client_has'" in outcome.error
 
