@@ -96,22 +96,17 @@ class EpisodeEndCallback(BaseCallback):
         self._last_recorded = recorded[-1] if recorded else None
 
     def _on_step(self) -> bool:
-        for episode in self._episodes_of_step() if self._shows_steps else self._newly_recorded():
-            self._on_episode_end(float(episode["r"]), int(episode["l"]))
+        dones = self.locals.get("dones")
+        if dones is None or np.count_nonzero(dones):  # most steps end no episode, and shall cost next to nothing
+            for episode in self._newly_recorded() if dones is None else self._episodes_of_step(dones):
+                self._on_episode_end(float(episode["r"]), int(episode["l"]))
         return True
 
     def _on_rollout_end(self) -> None:
-        if not self._shows_steps:  # those since the last step
+        if "dones" not in self.locals:  # those since the last step
             EpisodeEndCallback._on_step(self)
 
-    @property
-    def _shows_steps(self) -> bool:
-        return "dones" in self.locals
-
-    def _episodes_of_step(self) -> list[dict[str, Any]]:
-        dones = self.locals["dones"]
-        if not np.count_nonzero(dones):
-            return []
+    def _episodes_of_step(self, dones: np.ndarray) -> list[dict[str, Any]]:
         # What REINFORCE's idle environments still finish are the short episodes: they would bias the mean
         counted = self.locals.get("learned_from")
         envs = np.flatnonzero(dones if counted is None else dones & counted)

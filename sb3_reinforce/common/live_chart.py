@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
 from sb3_reinforce.common.callbacks import ARGUMENTS, EpisodeDurationCallback, environment_reward_threshold
@@ -18,7 +17,7 @@ from sb3_reinforce.common.saving import write_atomically
 
 MAX_POINTS = 2_000
 """More than a picture has columns of pixels."""
-WORK_FOR_A_DRAWING = 40
+WORK_FOR_A_DRAWING = 60
 """Training goes on for so many times as long as the last drawing took, before the next."""
 
 
@@ -31,7 +30,7 @@ class LiveChartCallback(EpisodeDurationCallback):
         REINFORCE("LinearSoftmaxPolicy", "CartPole-v1").learn(callback=LiveChartCallback())
 
     :param path: The PNG file to keep up to date; None to draw in the notebook.
-    :param seconds: At least so many seconds lie between two drawings, and forty times as long as one takes, so that
+    :param seconds: At least so many seconds lie between two drawings, and sixty times as long as one takes, so that
         training is hardly slowed.
     :param window_size: Over how many of the last episodes the running means go, those that are drawn and those that are
         logged. The default is less than EpisodeDurationCallback's: a picture shows what has just changed.
@@ -58,7 +57,7 @@ class LiveChartCallback(EpisodeDurationCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._show = _show_below_the_cell() if self.path is None else self._save
-        self._next_drawing = 0.0
+        self._next_drawing = time.monotonic() + self.seconds
         self._threshold = environment_reward_threshold(self.training_env)
         self._stop_listening()  # should an error have ended the last training
         self.logger.output_formats.append(self._log)
@@ -71,7 +70,10 @@ class LiveChartCallback(EpisodeDurationCallback):
         super()._on_episode_end(episode_return, length)
         if self._episodes.takes_next():
             row = {TIMESTEPS: self.num_timesteps, RETURN: episode_return, LENGTH: length}
-            means = {running(RETURN): float(np.mean(self.returns)), running(LENGTH): float(np.mean(self.lengths))}
+            means = {
+                running(RETURN): sum(self.returns) / len(self.returns),
+                running(LENGTH): sum(self.lengths) / len(self.lengths),
+            }
             self._episodes.rows.append({**row, **means})
 
     def _on_rollout_start(self) -> None:

@@ -74,12 +74,12 @@ def plot_training(
 
     durations, curves = _has_durations_of_their_own(progress), _curves(progress)
     n_small = int(durations) + len(curves)
-    figure = Figure(figsize=(8, 3.6 + 1.5 * n_small), layout="constrained", dpi=dpi)
+    figure = Figure(figsize=(8, 3.6 + 1.5 * n_small), dpi=dpi)
     axes = list(figure.subplots(1 + n_small, 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * n_small)[:, 0])
     _plot_returns(axes[0], progress, window, threshold, evaluation)
     if durations:
         _plot_episodes(axes[1], progress, LENGTH, window)
-        axes[1].set_ylabel("Duration\n(timesteps)")
+        axes[1].set_ylabel("Duration (steps)")
     for panel, (key, label, color) in zip(axes[len(axes) - len(curves) :], curves, strict=True):
         _plot_logged(panel, progress, key, color)
         panel.set_ylabel(label)
@@ -89,19 +89,32 @@ def plot_training(
         _dress(panel)
     for panel in axes[:-1]:
         panel.set_xlabel("")
-    figure.align_ylabels(axes)
-    _put_legend_above(axes[0], title)
+    n_rows = _put_legend_above(axes[0], title)
+    _set_margins(figure, axes, top=0.4 + 0.21 * n_rows)
     return figure
 
 
-def _put_legend_above(ax: "Axes", title: str) -> None:
-    """Above what is drawn, where it hides nothing, and the title above it."""
+def _set_margins(figure: "Figure", axes: list["Axes"], top: float) -> None:
+    """In inches. To have matplotlib find them would take as long as all the rest, and a live chart is drawn often."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(0.9 / width, 0.55 / height, 1 - 0.2 / width, 1 - top / height, hspace=0.14)
+    for ax in axes:
+        ax.yaxis.set_label_coords(-0.65 / (width - 1.1), 0.5)
+
+
+def _put_legend_above(ax: "Axes", title: str) -> int:
+    """
+    Above what is drawn, where it hides nothing, and the title above it.
+
+    :return: How many rows the legend has.
+    """
     n_labels = len(ax.get_legend_handles_labels()[1])
     n_columns = 4 if n_labels <= 4 else 3
     n_rows = -(-n_labels // n_columns)
     style: dict[str, Any] = {"ncols": n_columns, "frameon": False, "fontsize": "small", "borderaxespad": 0.2}
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
     ax.set_title(title, loc="left", fontweight="bold", pad=8 + 15 * n_rows)
+    return n_rows
 
 
 def _has_durations_of_their_own(progress: pd.DataFrame) -> bool:

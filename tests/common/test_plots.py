@@ -55,7 +55,7 @@ def test_returns_and_their_running_mean() -> None:
 )
 def test_durations_are_shown_where_they_say_something_else(lengths: list[float], returns: list[float], is_shown: bool) -> None:
     figure = plot_training(progress(rollout__episode_length=lengths, rollout__episode_return=returns))
-    assert labels_of(figure) == ["Return", "Duration (timesteps)"][: 1 + is_shown]
+    assert labels_of(figure) == ["Return", "Duration (steps)"][: 1 + is_shown]
 
 
 def test_loss_and_epsilon_have_panels_of_their_own() -> None:
