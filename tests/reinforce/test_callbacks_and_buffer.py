@@ -273,6 +273,7 @@ MANY = {"baseline": "optimal", "log_gradient_snr": True}
 
 @pytest.mark.parametrize("change", [*CHANGES_OF_REWARDS, *CHANGES_OF_THE_REST])
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("n_envs", "blocks"), [(1, "one block"), (4, "several blocks")])
 def test_what_is_written_is_learned_from(case: str, change: Callable[[Any], None], n_envs: int, blocks: str) -> None:
     model, kept = make(case, n_envs, blocks), {}
 
