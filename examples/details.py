@@ -204,7 +204,7 @@ class Change:
 
 DEFAULTS = Change("defaults", "none")
 NATURAL = Change("natural gradient", "in the place of Adam", {"natural_gradient": True})
-MLP = Change("policy", "MlpPolicy, 64-64, Tanh, step size 0.005", policy="MlpPolicy")
+MLP = Change("policy", "MlpPolicy", policy="MlpPolicy")
 EPSILON = Change("epsilon", "0.2", {"epsilon": 0.2})
 DISCOUNTED = Change("gamma", "0.99", {"gamma": 0.99})
 
@@ -356,7 +356,7 @@ def table(results: dict[str, np.ndarray]) -> str:
             continue
         learning, end = results[change.name].T
         reference = change.reference or DEFAULTS.name
-        of = f", compared with {change.reference.split(': ')[1]}" if change.reference else ""
+        of = f", compared with {change.reference.replace(':', '')}" if change.reference else ""
         how = "" if change is DEFAULTS else difference(learning, results[reference][:, 0], rng)
         solved = f"{np.count_nonzero(end >= SOLVED)} of {len(end)}"
         lines.append(
