@@ -112,7 +112,7 @@ def export_torchscript(
         example = as_tensors(examples(model.observation_space, 2))
         with failure_explained(), _quietly():
             warnings.filterwarnings("error", category=_TRACER_WARNING)  # something would be a constant in the graph
-            script = th.jit.freeze(th.jit.trace(policy, (example,), check_trace=False))
+            script = th.jit.freeze(th.jit.trace(policy, (example,), check_trace=False), optimize_numerics=False)
             content = io.BytesIO()
             th.jit.save(script, content)
         check_graph(model, normalization, lambda observations: script(as_tensors(observations)).numpy())

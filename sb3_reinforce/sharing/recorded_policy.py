@@ -160,8 +160,9 @@ def _uncompiled() -> AbstractContextManager[Any]:
 def _masks_actions(model: BaseAlgorithm) -> bool:
     if "action_masks" not in inspect.signature(model.predict).parameters:
         return False
+    wanted: Any = getattr(model, "action_masks", None)  # ours; None means: what the environment says, as for MaskablePPO
     env = model.get_env()
-    return bool(getattr(model, "action_masks", None)) or (env is not None and env.has_attr("action_masks"))
+    return bool(wanted) or (wanted is None and env is not None and env.has_attr("action_masks"))
 
 
 def examples(space: spaces.Space, n: int) -> Observations:

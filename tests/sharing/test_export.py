@@ -19,7 +19,14 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
-from sb3_reinforce import REINFORCE, FourierBasis, RandomWeightSearch, TileCoding
+from sb3_reinforce import (
+    REINFORCE,
+    FourierBasis,
+    NormalizedObservations,
+    RandomFourierFeatures,
+    RandomWeightSearch,
+    TileCoding,
+)
 from sb3_reinforce.sharing import ExportError, export_onnx, export_torchscript
 from sb3_reinforce.sharing.recorded_policy import examples
 
@@ -78,6 +85,8 @@ CASES: dict[str, tuple[str, spaces.Space, spaces.Space, dict[str, Any]]] = {
     "linear, float64": ("LinearGaussianPolicy", spaces.Box(-9, 9, (2, 2)), spaces.Box(-1, 1, (2, 1), np.float64), {}),
     "linear, whole numbers": ("LinearGaussianPolicy", VECTOR, spaces.Box(-3, 3, (2,), np.int32), {}),
     "Fourier": ("LinearSoftmaxPolicy", VECTOR, TWO, {"features_extractor_class": FourierBasis}),
+    "random Fourier": ("LinearGaussianPolicy", VECTOR, BOX, {"features_extractor_class": RandomFourierFeatures}),
+    "normalized": ("LinearSoftmaxPolicy", VECTOR, TWO, {"features_extractor_class": NormalizedObservations}),
     "tiles": ("LinearSoftmaxPolicy", spaces.Box(-1, 1, (2,)), TWO, {"features_extractor_class": TileCoding}),
     "Mlp": ("MlpPolicy", VECTOR, spaces.Discrete(3), {}),
     "Mlp, Box, ReLU": ("MlpPolicy", VECTOR, BOX, {"net_arch": [8], "activation_fn": nn.ReLU}),
