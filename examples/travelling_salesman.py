@@ -149,7 +149,7 @@ class PhiMlpPolicy(ActorCriticPolicy):
         super()._build(lr_schedule)
         assert isinstance(self.pi_features_extractor, PhiExtractor)
         self.action_net = ScoreEachCity(self.pi_features_extractor.n_features)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
 
 def nearest_city(observations: np.ndarray) -> np.ndarray:
@@ -234,8 +234,8 @@ class Learner(NamedTuple):
 
 LEARNERS = {
     "linear": Learner("LinearSoftmaxPolicy", 40_000, dict(natural_gradient=True, policy_kwargs=dict(phi=phi))),
-    "MLP on phi": Learner(PhiMlpPolicy, 200_000, dict()),
-    "MlpPolicy": Learner("MlpPolicy", 500_000, dict()),
+    "MLP on phi": Learner(PhiMlpPolicy, 40_000, dict()),
+    "MlpPolicy": Learner("MlpPolicy", 200_000, dict()),
 }
 
 

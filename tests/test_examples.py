@@ -127,3 +127,17 @@ def test_soak(tmp_path: pathlib.Path) -> None:
     assert lines[-1] in output
     assert (tmp_path / "soak.png").stat().st_size > 10_000
     assert (tmp_path / "soak.csv").read_text().count("baseline value,") == 4
+
+
+def test_travelling_salesman(tmp_path: pathlib.Path) -> None:
+    sizes = ["--cities", "5", "--more-cities", "6", "--maps", "20", "--seeds", "1", "--timesteps", "300"]
+    output = run("travelling_salesman.py", *sizes, folder=tmp_path)
+    rows = [row.split("|") for row in output.splitlines() if row.startswith("|")][2:]
+    lengths = {cells[1].strip(): float(cells[5]) for cells in rows}
+    assert set(lengths) == {"nearest neighbour", "linear", "MLP on phi", "MlpPolicy", "optimum"}
+    assert all(length >= lengths["optimum"] > 1.0 for length in lengths.values())
+
+
+def test_taxi(tmp_path: pathlib.Path) -> None:
+    output = run("taxi.py", "--seeds", "1", "--limit", "1000", folder=tmp_path)
+    assert "| 0 | more than 1,000 | more than 1,000 |" in output
