@@ -66,8 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     :return: Exit status.
     :raises CliError: If there is no such model, its environment can't be made or rendered, or the video can't be written.
     """
-    description = "Play a model of train, compare or the RL Zoo, on the screen or into a video."
-    command = Command(**parse(options_of(Command), arguments, "sb3-reinforce enjoy", description, ALIASES))
+    command = read_command(arguments)
     _check_video(command.video)
     if command.model is None:
         env_id = command.env or "CartPole-v1"
@@ -95,6 +94,16 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         env.close()
     return 0
+
+
+def read_command(arguments: Sequence[str]) -> Command:
+    """
+    :param arguments: Of the command line, after ``enjoy``.
+    :return: What they say.
+    :raises SystemExit: If they are not what they may be, which has been said then, or help was asked for.
+    """
+    description = "Play a model of train, compare or the RL Zoo, on the screen or into a video."
+    return Command(**parse(options_of(Command), arguments, "sb3-reinforce enjoy", description, ALIASES))
 
 
 def _check_video(video: pathlib.Path | None) -> None:

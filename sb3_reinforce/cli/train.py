@@ -90,9 +90,11 @@ class Training:
             self._say("[yellow]Stopped early.[/yellow] What was learned so far is kept. To go on:", self._resume_command)
         if isinstance(stop, Terminated):  # whoever sends it does not wait for long
             raise stop
-        self._save_figure()
-        if self.command.n_eval_episodes > 0:
-            self._evaluate(seconds, stop)
+        try:
+            if self.command.n_eval_episodes > 0:
+                self._evaluate(seconds, stop)
+        finally:
+            self._save_figure()
         self._say_where_it_is()
 
     def _make_env(self) -> tuple[list[Any], VecEnv]:

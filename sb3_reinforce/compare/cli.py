@@ -46,11 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     :raises RuntimeError: If a run has failed, when all others have finished.
     :raises Stopped: After Ctrl-C.
     """
-    options = [_option(option) for option in options_of(compare)]
-    description = "Train many algorithms with many seeds, and report which is better."
-    values = parse(options, arguments, "sb3-reinforce compare", description, _ALIASES)
-    given = {option.argument: values[option.name] for option in options}
-    given["seeds"] = given["seeds"] if len(given["seeds"]) > 1 else given["seeds"][0]
+    given = read_arguments(arguments)
     try:
         comparison = compare(**given)
     except KeyboardInterrupt as stop:
@@ -62,6 +58,20 @@ def main(arguments: Sequence[str]) -> int:
     if comparison.failures:
         raise RuntimeError(_failure_message(comparison))
     return 0
+
+
+def read_arguments(arguments: Sequence[str]) -> dict[str, Any]:
+    """
+    :param arguments: Of the command line, after ``compare``.
+    :return: Arguments of :func:`~sb3_reinforce.compare.comparison.compare`.
+    :raises SystemExit: If they are not what they may be, which has been said then, or help was asked for.
+    """
+    options = [_option(option) for option in options_of(compare)]
+    description = "Train many algorithms with many seeds, and report which is better."
+    values = parse(options, arguments, "sb3-reinforce compare", description, _ALIASES)
+    given = {option.argument: values[option.name] for option in options}
+    given["seeds"] = given["seeds"] if len(given["seeds"]) > 1 else given["seeds"][0]
+    return given
 
 
 def _failure_message(comparison: Comparison) -> str:

@@ -1,8 +1,11 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -158,3 +161,28 @@ def test_a_terminal_is_told_at_once_that_something_happens(tmp_path: pathlib.Pat
     assert process.poll() is None, "it has said so before it was through"
     process.kill()
     process.communicate()
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHOWN = sorted(
+    {
+        line.strip().removeprefix("python -m sb3_reinforce ").removeprefix("sb3-reinforce ")
+        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if re.match(r"    (python -m sb3_reinforce|sb3-reinforce) (train|enjoy|compare) ", line)
+    }
+)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_commands_that_are_shown_can_be_read(line: str) -> None:
+    """Nothing is trained."""
+    from sb3_reinforce.cli.enjoy import read_command
+    from sb3_reinforce.cli.settings import read_plan
+    from sb3_reinforce.compare.cli import read_arguments
+
+    readers: dict[str, Callable[[list[str]], Any]] = {"train": read_plan, "enjoy": read_command, "compare": read_arguments}
+    command, *arguments = shlex.split(line, comments=True)
+    if "--help" in arguments or "--resume" in arguments:
+        pytest.skip("says what it says elsewhere")
+    assert readers[command](arguments)
