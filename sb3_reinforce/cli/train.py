@@ -266,7 +266,7 @@ class Training:
 
         table = Table(title=f"{evaluation['algo']} on {evaluation['env']}", show_header=False, title_justify="left")
         steps, seconds = evaluation["timesteps"], evaluation["training_seconds"]
-        table.add_row("Training", f"{steps:,} timesteps in {seconds:.1f} s ({steps / max(seconds, 1e-3):,.0f} a second)")
+        table.add_row("Training", f"{steps:,} steps in {seconds:.1f} s, {steps / max(seconds, 1e-3):,.0f} a second")
         table.add_row(
             f"Mean return, {evaluation['n_eval_episodes']} fresh episodes",
             f"{evaluation['mean_reward']:.2f} ± {evaluation['std_reward']:.2f}",

@@ -134,7 +134,12 @@ def test_without_a_command_it_trains(monkeypatch: pytest.MonkeyPatch, arguments:
     from sb3_reinforce.cli import train
 
     called: list[list[str]] = []
-    monkeypatch.setattr(train, "main", lambda given: called.append(given) or 0)
+
+    def record(given: list[str]) -> int:
+        called.append(given)
+        return 0
+
+    monkeypatch.setattr(train, "main", record)
     assert main(arguments) == 0
     assert called == [[argument for argument in arguments if argument != "train"]]
 
