@@ -119,7 +119,7 @@ def _progress_bar(n_epochs: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError('The progress bar needs tqdm: pip install "sb3-reinforce[extra]"') from error
+        raise ImportError('The progress bar needs tqdm. In a clone of sb3-reinforce: pip install ".[extra]"') from error
     return tqdm(total=n_epochs, desc="fit", unit="epoch")
 
 
