@@ -9,17 +9,17 @@ from sb3_reinforce.cli.errors import CliError, Stopped, say
 from sb3_reinforce.version import __version__
 
 COMMANDS = {
-    "train": ("sb3_reinforce.cli.train", "train a model, evaluate it, leave all in a folder"),
-    "enjoy": ("sb3_reinforce.cli.enjoy", "play a trained model, on the screen or into a video"),
-    "compare": ("sb3_reinforce.compare.cli", "train many algorithms with many seeds, and report"),
-    "zoo": ("sb3_reinforce.zoo.__main__", "the RL Zoo's commands, with our algorithms in them"),
+    "train": ("sb3_reinforce.cli.train", "train a model, evaluate it, leave all in a folder", "extra"),
+    "enjoy": ("sb3_reinforce.cli.enjoy", "play a trained model, on the screen or into a video", "extra"),
+    "compare": ("sb3_reinforce.compare.cli", "train many algorithms with many seeds, and report", "compare"),
+    "zoo": ("sb3_reinforce.zoo.__main__", "the RL Zoo's commands, with our algorithms in them", "zoo"),
 }
 HELP = f"""usage: sb3-reinforce COMMAND [OPTIONS]
 
 REINFORCE at home in Stable-Baselines3, version {__version__}
 
 commands:
-{chr(10).join(f"  {name:9}{text}" for name, (_, text) in COMMANDS.items())}
+{chr(10).join(f"  {name:9}{text}" for name, (_, text, _) in COMMANDS.items())}
 
 options:
   -h, --help   show this; after a command, show the options of the command
@@ -73,11 +73,14 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _command(name: str) -> ModuleType:
     """The module of a command. To import what it needs takes seconds, so a terminal is told that something happens."""
+    module, _, extra = COMMANDS[name]
     is_watched = sys.stderr.isatty()
     if is_watched:
         print(f"sb3-reinforce {__version__}: importing PyTorch and Stable-Baselines3 ...", end="", file=sys.stderr, flush=True)
     try:
-        return importlib.import_module(COMMANDS[name][0])
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise CliError(f'{name} needs more packages ({error}): pip install ".[{extra}]" from a clone') from error
     finally:
         if is_watched:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

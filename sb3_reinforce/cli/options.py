@@ -14,14 +14,9 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 
-from sb3_reinforce.cli.errors import CliError
-
-try:
-    import docstring_parser
-    import tyro
-    import yaml
-except ImportError as problem:
-    raise CliError(f'The command line needs more packages ({problem}): pip install ".[extra]" from a clone') from problem
+import docstring_parser
+import tyro
+import yaml
 
 
 def number(text: str) -> int | float:
