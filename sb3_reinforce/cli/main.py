@@ -27,7 +27,7 @@ options:
 
 examples:
   sb3-reinforce train --env CartPole-v1
-  sb3-reinforce train --env Acrobot-v1 --baseline linear
+  sb3-reinforce train --env CartPole-v1 --baseline value --seed 1
   sb3-reinforce enjoy --env CartPole-v1 --video cartpole.mp4
   sb3-reinforce compare --algo reinforce ppo --env CartPole-v1 --seeds 5
 
