@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_reinforce.common.base import EpisodicAlgorithm
-from sb3_reinforce.common.callbacks import has_listeners
+from sb3_reinforce.common.callbacks import listening
 from sb3_reinforce.random_weight_search.candidates import GreedyActor
 from sb3_reinforce.random_weight_search.episodes import NO_EPISODES, EndedEpisodes, OngoingEpisodes
 from sb3_reinforce.rollouts.acting import DenseLayer
@@ -60,7 +60,7 @@ class EpisodePlayer(EpisodicAlgorithm):
         env, environments, callback = self.env, self._environments, play.callback
         assert env is not None
         assert environments is not None
-        is_heard, nowhere = has_listeners(callback), np.zeros(env.num_envs, dtype=bool)
+        (hears_each_step, hears_ends), nowhere = listening(callback), np.zeros(env.num_envs, dtype=bool)
         while not self._is_over(play):
             action_masks = environments.action_masks(self._last_obs)  # type: ignore[arg-type]
             actions = play.actor.act(layers, self._last_obs, action_masks)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ class EpisodePlayer(EpisodicAlgorithm):
             self.num_timesteps += env.num_envs
             # If anything fails from here on, no environment counts as standing at the start of an episode
             self._last_obs, self._last_episode_starts = new_obs, nowhere  # type: ignore[assignment]
-            if is_heard:
+            if hears_each_step or (hears_ends and np.count_nonzero(dones)):
                 callback.update_locals(locals())
                 play.is_stopped = not callback.on_step()
             play.episodes.step(rewards)

@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.base import CallbackLocals
-from sb3_reinforce.common.callbacks import has_listeners
+from sb3_reinforce.common.callbacks import listening
 from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.common.constraints import checked
 from sb3_reinforce.common.logs import removes_outputs_on_error
@@ -176,16 +176,16 @@ class REINFORCE(ReinforceArguments):
         rollout_buffer.environment = environments.name
         rollout_buffer.reset(epsilons, at_start, environments.reset_takes_a_step, self.bootstrap_truncated)
         behaviour = Behaviour(self.policy, rollout_buffer, self._rng, has_masks=environments.masks is not None)
-        order, patience, is_heard = rollout_buffer.order, self._patience(), has_listeners(callback)
+        order, patience, (hears_each_step, hears_ends) = rollout_buffer.order, self._patience(), listening(callback)
         # Of more episodes than the statistics remember, nobody but a listener sees the first ones
-        n_unseen = 0 if is_heard else order.n_episodes - self._stats_window_size
+        n_unseen = 0 if hears_ends else order.n_episodes - self._stats_window_size
         n_steps, go_on = 0, True
         while go_on and not order.complete:
             action_masks = environments.action_masks(self._last_obs)  # type: ignore[arg-type]
             actions, clipped_actions = behaviour.act(self._last_obs, action_masks)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            if is_heard:
+            if hears_each_step or (hears_ends and np.count_nonzero(dones)):
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 go_on = callback.on_step()

@@ -26,7 +26,7 @@ from sb3_reinforce import (
     ResumableCheckpointCallback,
     StopTrainingOnSolved,
 )
-from sb3_reinforce.common.callbacks import environment_reward_threshold, has_listeners, is_monitored, monitored_episode
+from sb3_reinforce.common.callbacks import environment_reward_threshold, is_monitored, listening, monitored_episode
 
 LENGTH, RETURN = "rollout/episode_length", "rollout/episode_return"
 Point = tuple[int, float, float]
@@ -254,13 +254,16 @@ def test_no_threshold_to_stop_at() -> None:
         model.learn(100, StopTrainingOnSolved())
 
 
-def test_who_listens_to_steps(tmp_path: pathlib.Path) -> None:
-    assert not has_listeners(ConvertCallback(None))
-    assert has_listeners(ConvertCallback(lambda _locals, _globals: True))
-    assert has_listeners(EpisodeDurationCallback())
+def test_who_listens_to_what(tmp_path: pathlib.Path) -> None:
+    class Own(EpisodeDurationCallback):
+        def _on_step(self) -> bool:
+            return super()._on_step()
+
     deaf = [ConvertCallback(None), CallbackList([]), ResumableCheckpointCallback(tmp_path)]
-    assert not any(map(has_listeners, [*deaf, CallbackList(deaf)]))  # type: ignore[list-item]
-    assert has_listeners(CallbackList([*deaf, CallbackList([EpisodeDurationCallback()])]))  # type: ignore[list-item]
+    ends = [EpisodeDurationCallback(), StopTrainingOnSolved(), CallbackList([*deaf, EpisodeDurationCallback()])]
+    each = [ConvertCallback(lambda _locals, _globals: True), Own(), CallbackList([*ends, Own()])]
+    for callbacks, expected in ((deaf, (False, False)), (ends, (False, True)), (each, (True, True))):
+        assert {tuple(listening(callback)) for callback in callbacks} == {expected}  # type: ignore[attr-defined]
 
 
 # Every algorithm of SB3 and sb3-contrib
