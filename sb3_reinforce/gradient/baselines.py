@@ -106,6 +106,20 @@ class OptimalBaseline(_Baseline):
         return optimal_constants(estimates, scores)
 
 
+def before_the_first_fit(values: np.ndarray, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
+    """
+    What a baseline that is fitted to earlier rollouts takes in the first one. With no baseline at all, the first step would
+    follow the time that is left of an episode more than what actions are worth, and may spoil the policy for long.
+
+    :param values: What the baseline says. Shape ``(n_timesteps,)``.
+    :param rollout: The first rollout.
+    :param returns: The return that follows each action. Shape ``(n_timesteps,)``.
+    :return: The mean over the other episodes at the same time since their start, as of the baseline "time"; of a single
+        episode, the values. Shape ``(n_timesteps,)``.
+    """
+    return time_baseline(returns, rollout.lengths) if rollout.n_episodes > 1 else values
+
+
 class ValueBaseline(_Baseline):
     """
     The policy's value net, which is fitted after the step, and so unbiased: see
@@ -118,8 +132,9 @@ class ValueBaseline(_Baseline):
         self.value_net = value_net
 
     def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
-        """See :class:`Baseline`."""
-        return self.value_net.predict(rollout.observations)
+        """See :class:`Baseline`. Before the first fit: :func:`before_the_first_fit`."""
+        values = self.value_net.predict(rollout.observations)
+        return values if self.value_net.is_fitted else before_the_first_fit(values, rollout, returns)
 
 
 class StateBaseline(Protocol):
@@ -170,7 +185,7 @@ class FittedBaseline(_Baseline):
 
     def predict(self, rollout: Rollout, returns: np.ndarray) -> np.ndarray:
         """
-        See :class:`Baseline`.
+        See :class:`Baseline`. Of one that says by ``is_fitted`` that it knows nothing yet: :func:`before_the_first_fit`.
 
         :raises ValueError: If the baseline does not give a finite number for each timestep.
         """
@@ -182,7 +197,7 @@ class FittedBaseline(_Baseline):
                 f"one of shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them not finite. "
                 "Nothing was learned from this rollout."
             )
-        return values
+        return values if getattr(self.function, "is_fitted", True) else before_the_first_fit(values, rollout, returns)
 
     def fit(self, rollout: Rollout, returns: np.ndarray) -> None:
         """See :class:`Baseline`."""
@@ -195,8 +210,8 @@ class LinearBaseline:
     r"""
     Least squares of the returns on :math:`x, x^2, \tau, \tau^2, \tau^3, 1`, with the features
     :math:`x` of the observation and the time :math:`\tau = t / 100`. Fitted to earlier rollouts, and so unbiased;
-    0 before there is one. Duan et al. (2016), "Benchmarking deep reinforcement learning for continuous
-    control", section 4 (from rllab, which fits it to the last rollout).
+    0 before there is one (see :func:`before_the_first_fit`). Duan et al. (2016), "Benchmarking deep reinforcement learning
+    for continuous control", section 4 (from rllab, which fits it to the last rollout).
 
     A rollout of a few episodes determines little, so those before it count too, each a factor ``memory``
     less than the one after it.
@@ -215,6 +230,11 @@ class LinearBaseline:
         self.regularization = regularization
         self.coefficients: np.ndarray | None = None
         self._squares = self._products = np.zeros(())
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it knows any returns."""
+        return self.coefficients is not None
 
     def __call__(self, observations: Observations, timesteps: np.ndarray) -> np.ndarray:
         """

@@ -19,6 +19,9 @@ _BATCH_ROWS = 512
 class ValueNet(Protocol):
     """What training asks of a value net, in this order, once a rollout."""
 
+    is_fitted: bool
+    """Whether it has seen a rollout before."""
+
     def complete(self, rollout: Rollout, gamma: float) -> np.ndarray:
         """
         :param rollout: A rollout that may have kept what a time limit cut off.
@@ -57,6 +60,8 @@ class ValueNet(Protocol):
 class NoValueNet:
     """Where none is needed."""
 
+    is_fitted = False
+
     def complete(self, rollout: Rollout, gamma: float) -> np.ndarray:
         """See :class:`ValueNet`."""
         return rollout.rewards
@@ -87,6 +92,7 @@ class PolicyValueNet:
     :param vf_coef: What the loss is multiplied by.
     :param max_grad_norm: The maximum norm of a gradient; None for no clipping.
     :param step_size: Of the optimizer; None for the one that it has.
+    :param is_fitted: Whether it has seen a rollout before.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class PolicyValueNet:
         vf_coef: float,
         max_grad_norm: float | None,
         step_size: float | None = None,
+        is_fitted: bool = True,
     ) -> None:
         self.policy = policy
         self.rng = rng
@@ -104,6 +111,7 @@ class PolicyValueNet:
         self.vf_coef = vf_coef
         self.max_grad_norm = max_grad_norm
         self.step_size = step_size
+        self.is_fitted = is_fitted
 
     def complete(self, rollout: Rollout, gamma: float) -> np.ndarray:
         """See :class:`ValueNet`."""

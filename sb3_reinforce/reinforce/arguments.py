@@ -245,4 +245,12 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
             return NoValueNet()
         # The learning rate of the natural gradient is of another kind
         step_size = VALUE_STEP_SIZE if self.natural_gradient else None
-        return PolicyValueNet(self.policy, self._rng, self.n_value_updates, self.vf_coef, self.max_grad_norm, step_size)
+        return PolicyValueNet(
+            self.policy,
+            self._rng,
+            self.n_value_updates,
+            self.vf_coef,
+            self.max_grad_norm,
+            step_size,
+            is_fitted=self._n_updates > 0,
+        )

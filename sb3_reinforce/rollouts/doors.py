@@ -140,6 +140,11 @@ class ByForward:
             )
 
 
+def _needed_beside_observations(forward: Callable[..., Any]) -> list[str]:
+    others = list(inspect.signature(forward).parameters.values())[1:]
+    return [each.name for each in others if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+
+
 def _takes_masks(method: Callable[..., Any]) -> bool:
     return "action_masks" in inspect.signature(method).parameters
 
@@ -173,6 +178,11 @@ def door_of(policy: Any) -> Door:
         raise ValueError(
             f"This {type(inner).__name__} has a forward hook on the policy itself. torch calls it where actions are drawn, "
             "and not where they are learned from. Put it on one of the policy's modules, such as policy.action_net."
+        )
+    if overridden and (others := _needed_beside_observations(inner.forward)):
+        raise ValueError(
+            f"{type(inner).__name__} acts on more than observations ({', '.join(others)}), and REINFORCE has no more to give: "
+            "a policy with a memory is for sb3-contrib's RecurrentPPO. Or stack observations, with VecFrameStack."
         )
     if overridden or (inner is not policy and not overrides(inner, "get_distribution")):
         return ByForward(policy)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.utils import explained_variance
 
+from sb3_reinforce import REINFORCE
 from sb3_reinforce.gradient.baselines import LinearBaseline, ridge_solution
 
 
@@ -78,3 +79,25 @@ def test_the_linear_baseline_learns_linear_returns_of_long_episodes(scale: float
     baseline = LinearBaseline()
     baseline.fit(features * [1.0, scale], timesteps, returns)
     assert explained_variance(baseline(features * [1.0, scale], timesteps), returns) > 0.999
+
+
+@pytest.mark.parametrize("baseline", ["linear", "value"])
+def test_before_there_is_a_fit_the_other_episodes_are_the_baseline(baseline: str) -> None:
+    """Its first step is that of "time", and its second is not."""
+    weights = {}
+    for name in (baseline, "time", "none"):
+        model = REINFORCE("LinearPolicy", "CartPole-v1", baseline=name, seed=0)
+        steps = []
+        for _ in range(2):
+            model.learn(1, reset_num_timesteps=False)
+            steps.append(model.policy.action_net.weight.detach().clone())
+        weights[name] = steps
+    assert (weights[baseline][0] == weights["time"][0]).all()
+    assert (weights[baseline][0] != weights["none"][0]).any()
+    assert (weights[baseline][1] != weights["time"][1]).any()
+
+
+def test_of_a_single_episode_there_are_no_others() -> None:
+    models = [REINFORCE("LinearPolicy", "CartPole-v1", baseline=name, n_episodes=1, seed=0) for name in ("linear", "none")]
+    weights = [model.learn(1).policy.action_net.weight for model in models]
+    assert (weights[0] == weights[1]).all()

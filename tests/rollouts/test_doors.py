@@ -9,6 +9,7 @@ from stable_baselines3.common.distributions import SquashedDiagGaussianDistribut
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from sb3_reinforce import REINFORCE
 from sb3_reinforce.policies import LinearSoftmaxPolicy, MlpPolicy
 from sb3_reinforce.rollouts.doors import ByDistribution, ByForward, door_of
 from tests.policies.usual_and_unusual import (
@@ -166,3 +167,10 @@ def test_actions_have_the_shape_of_their_space() -> None:
     assert door_of(make(MlpPolicy, PLANE)).sample(OBS).shape == (6, 2)
     assert door_of(make(MlpPolicy)).sample(OBS).shape == (6,)
     assert door_of(make(MasksInItsDoors)).sample(OBS).shape == (6,)
+
+
+def test_a_policy_with_a_memory_is_refused_by_name() -> None:
+    from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+
+    with pytest.raises(ValueError, match=r"RecurrentActorCriticPolicy acts on more than .*\(lstm_states, episode_starts\)"):
+        REINFORCE(RecurrentActorCriticPolicy, "CartPole-v1")
