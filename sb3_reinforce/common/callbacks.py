@@ -241,6 +241,8 @@ class StopTrainingOnSolved(EpisodeEndCallback):
     """
 
     @checked(ARGUMENTS, "StopTrainingOnSolved")
+    hears_only_ends = True
+
     def __init__(self, reward_threshold: float | None = None, n_episodes: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.reward_threshold = reward_threshold

@@ -49,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
         (["train", "--natrual-gradient"], "Perhaps you meant: --natural-gradient"),
         (["train", "--env-wrapper", "gymnasium.wrappers.Nothing"], "There is no wrapper 'gymnasium.wrappers.Nothing'"),
         (["train", "--env-wrapper", "os.getcwd"], "'os.getcwd' is no wrapper"),
-        (["train", "--env-wrapper", "{gymnasium.wrappers.TimeLimit: {steps: 3}}"], "can't be wrapped in TimeLimit.*steps"),
+        (["train", "--env-wrapper", "{gymnasium.wrappers.TimeLimit: {steps: 3}}"], r"can't be wrapped in \w*TimeLimit.*steps"),
         (["train", "--env-kwargs", "gravity"], "must be name:value"),
         (["train", "--env-kwargs", "lightness:3"], "'CartPole-v1' can't be made.*lightness"),
         (["train", "--fast", "--env-wrapper", "sb3_reinforce.SuccessRewardWrapper"], "not SuccessRewardWrapper"),

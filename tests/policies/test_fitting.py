@@ -177,7 +177,7 @@ def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_tqdm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     policy = make(spaces.Discrete(2))
-    with pytest.raises(ImportError, match=r"sb3-reinforce\[extra\]"):
+    with pytest.raises(ImportError, match=r'pip install ".\[extra\]"'):
         fit_policy(policy, states(), states()[:, 0] > 0, progress_bar=True)
     assert not policy.action_net.weight.any()
 
