@@ -240,9 +240,9 @@ class StopTrainingOnSolved(EpisodeEndCallback):
         none was given; or if the algorithm does not stop when a callback tells it to, as ARS.
     """
 
-    @checked(ARGUMENTS, "StopTrainingOnSolved")
     hears_only_ends = True
 
+    @checked(ARGUMENTS, "StopTrainingOnSolved")
     def __init__(self, reward_threshold: float | None = None, n_episodes: int = 100, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.reward_threshold = reward_threshold
