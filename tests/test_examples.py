@@ -141,3 +141,21 @@ def test_travelling_salesman(tmp_path: pathlib.Path) -> None:
 def test_taxi(tmp_path: pathlib.Path) -> None:
     output = run("taxi.py", "--seeds", "1", "--limit", "1000", folder=tmp_path)
     assert "| 0 | more than 1,000 | more than 1,000 |" in output
+
+
+def test_benchmark_masks(tmp_path: pathlib.Path) -> None:
+    output = run("benchmark_masks.py", "--steps", "400", "--repetitions", "1", folder=tmp_path)
+    assert output.count("steps a second") == 5
+    assert "MaskablePPO" in output
+
+
+def test_benchmark_parallel(tmp_path: pathlib.Path) -> None:
+    kinds = ("--kinds", "DummyVecEnv", "PythonVecEnv", "--n-envs", "2", "--seconds", "0.05", "--repetitions", "1")
+    output = run("benchmark_parallel.py", "--envs", "CartPole-v1", *kinds, folder=tmp_path)
+    assert [line.split()[3] for line in output.splitlines()] == ["DummyVecEnv", "PythonVecEnv"]
+
+
+def test_details(tmp_path: pathlib.Path) -> None:
+    small = ("--seeds", "2", "--timesteps", "400", "--only", "epsilon")
+    output = run("details.py", *small, folder=tmp_path)
+    assert "epsilon" in output
