@@ -28,7 +28,8 @@ class AllowsAll(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
-        self._allowed = np.ones(env.action_space.n, bool)  # type: ignore[attr-defined]
+        space: Any = env.action_space
+        self._allowed = np.ones(space.n, bool)
 
     def action_masks(self) -> np.ndarray:
         """:return: Shape ``(n_actions,)``."""

@@ -45,7 +45,7 @@ def test_the_probability_of_the_second_of_two_actions() -> None:
 
 
 def test_a_range_without_bounds() -> None:
-    assert plot_decision_surface(linear(), 1, 3, n_points=3).images[0].get_extent() == [-3, 3, -3, 3]
+    assert list(plot_decision_surface(linear(), 1, 3, n_points=3).images[0].get_extent()) == [-3, 3, -3, 3]
 
 
 def test_the_most_probable_of_three_actions_paler_where_it_is_less_so() -> None:
