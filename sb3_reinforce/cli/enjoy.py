@@ -18,6 +18,7 @@ from sb3_reinforce.cli.settings import ALIASES
 from sb3_reinforce.cli.shared import require_extra
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message, was_cut_off
 from sb3_reinforce.common.masked_observations import tell_masks_to
+from sb3_reinforce.sharing.video import write_video
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
@@ -147,19 +148,5 @@ def _play(model: BaseAlgorithm, env: VecEnv, n_episodes: int, limit: int, stocha
 
 
 def _write_video(path: pathlib.Path, frames: Iterator[np.ndarray], env: VecEnv) -> None:
-    """Frame by frame, so that long videos need no memory; the file takes its place when it is whole."""
-    import imageio.v2 as imageio
-
-    fps = int(env.get_attr("metadata")[0].get("render_fps", 30))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    is_gif = path.suffix.lower() == ".gif"
-    how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0} if is_gif else {"fps": fps, "macro_block_size": 2}
-    try:
-        with imageio.get_writer(temporary, **how) as writer:
-            for frame in frames:
-                writer.append_data(frame)  # type: ignore[attr-defined]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_video(path, frames, fps=int(env.get_attr("metadata")[0].get("render_fps", 30)))
     print(f"Video: {path}")

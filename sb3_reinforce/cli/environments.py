@@ -55,7 +55,7 @@ class Environments:
                 env = self._wrapped(wrap, env)
             check_spaces(env.observation_space, env.action_space)  # before SB3 fails on what it can't serve
             envs.append(env)
-        return monitors, self._all_wrapped(PythonVecEnv([lambda env=env: env for env in envs]))  # type: ignore[misc]
+        return monitors, self.wrapped_as_one(PythonVecEnv([lambda env=env: env for env in envs]))  # type: ignore[misc]
 
     def episode_limit(self, given: int | None) -> int:
         """
@@ -80,12 +80,9 @@ class Environments:
 
     def wrapped_as_one(self, env: VecEnv) -> VecEnv:
         """
-        :param env: The environments of :meth:`make_fast`.
+        :param env: The environments, each in what goes around it alone.
         :return: They, in what goes around all of them.
         """
-        return self._all_wrapped(env)
-
-    def _all_wrapped(self, env: VecEnv) -> VecEnv:
         for wrap in self.vec_wrappers:
             env = self._wrapped(wrap, env)
         if self.normalization is not None:

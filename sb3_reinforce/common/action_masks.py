@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_reinforce.common.casting import UnfitError
 from sb3_reinforce.common.constraints import shown
 from sb3_reinforce.common.faults import check_open
-from sb3_reinforce.common.masking import MASKED, choices_of_parts, mask_size
+from sb3_reinforce.common.masking import MASKED, first_entries, is_zeros_and_ones, mask_size, parts_with_a_choice
 from sb3_reinforce.common.observations import Observations, map_observations
 
 METHOD = "action_masks"
@@ -135,7 +135,7 @@ class OfInfos:
                 f"no info[{KEY!r}] of the reset. Give the environment one of these (sb3_contrib.common.wrappers.ActionMasker "
                 "makes a method of a function), give action_masks a function of the observations, or leave it out."
             )
-        self._last = [self._of_info(info) for info in infos]
+        self._last = [info.get(KEY) for info in infos]
 
     def masks(self, obs: Observations) -> Any:
         """See :class:`MaskSource`."""
@@ -147,16 +147,12 @@ class OfInfos:
         if KEY in of_all and np.all(of_all.get(f"_{KEY}", True)):
             self._last = of_all[KEY]
         else:
-            self._last = [None if done else self._of_info(info) for info, done in zip(infos, dones, strict=True)]
+            self._last = [info.get(KEY) for info in infos]
         ended = np.flatnonzero(dones)
         if len(ended):
             self._last = list(self._last)
             for i in ended.tolist():
-                self._last[i] = self._of_info(self._env.unwrapped.reset_infos[i])
-
-    @staticmethod
-    def _of_info(info: dict[str, Any]) -> Any:
-        return info.get(KEY)
+                self._last[i] = self._env.unwrapped.reset_infos[i].get(KEY)
 
 
 class ActionMasks:
@@ -171,7 +167,7 @@ class ActionMasks:
     def __init__(self, source: MaskSource, env: VecEnv, name: str) -> None:
         self.source, self._name, self._space = source, name, env.action_space
         self._shape = (env.num_envs, mask_size(self._space))
-        self._starts = np.cumsum([0, *choices_of_parts(self._space)[:-1]])
+        self._firsts = first_entries(self._space)
         self._bool = np.dtype(bool)
         # Where the step after an episode's end is only a reset, any action will do
         self._reset_takes_a_step = bool(getattr(env.unwrapped, "has_reset_transitions", False))
@@ -213,13 +209,13 @@ class ActionMasks:
             masks = self._as_masks(given, masks)
         if self._reset_takes_a_step:
             masks[self._resets_next] = True
-        if np.count_nonzero(masks) != masks.size and not np.logical_or.reduceat(masks, self._starts, axis=1).all():
+        if np.count_nonzero(masks) != masks.size and not parts_with_a_choice(masks, self._firsts).all():
             self._refuse_nothing_allowed(masks)
         return masks
 
     def _as_masks(self, given: Any, masks: np.ndarray) -> np.ndarray:
         """Zeros and ones of another type are masks as well; nothing else is."""
-        if masks.shape == self._shape and masks.dtype.kind in "iuf" and ((masks == 0) | (masks == 1)).all():
+        if masks.shape == self._shape and is_zeros_and_ones(masks):
             return masks.astype(bool)
         rows = list(given) if isinstance(given, (list, tuple, np.ndarray)) and np.ndim(masks) > 0 else []
         if len(rows) != self._shape[0]:
@@ -239,9 +235,9 @@ class ActionMasks:
         return np.array(rows).astype(bool).reshape(self._shape)
 
     def _refuse_nothing_allowed(self, masks: np.ndarray) -> None:
-        nothing = np.argwhere(~np.logical_or.reduceat(masks, self._starts, axis=1))
+        nothing = np.argwhere(~parts_with_a_choice(masks, self._firsts))
         i, part = nothing[0].tolist()
-        of_part = f" for part {part} of the action" if len(self._starts) > 1 else ""
+        of_part = f" for part {part} of the action" if len(self._firsts) > 1 else ""
         raise UnfitError(
             f"The action mask of environment number {i} ({self._name}, by {self.source.where}) allows no action{of_part}: "
             f"{shown(masks[i])}. Where nothing can be done, the episode has ended: mend the environment."
@@ -253,7 +249,7 @@ def _is_mask(row: Any, size: int) -> bool:
         row = np.asarray(row)
     except ValueError:
         return False
-    return row.shape == (size,) and row.dtype.kind in "biuf" and bool(((row == 0) | (row == 1)).all())
+    return row.shape == (size,) and is_zeros_and_ones(row)
 
 
 def _described(value: Any) -> str:

@@ -50,14 +50,38 @@ def mask_size(space: spaces.Space) -> int:
     return sum(choices_of_parts(space))
 
 
+def first_entries(space: spaces.Space) -> np.ndarray:
+    """
+    :param space: Discrete, MultiDiscrete or MultiBinary.
+    :return: Where the entries of each part of an action begin. Shape ``(n_parts,)``.
+    """
+    return np.cumsum([0, *choices_of_parts(space)[:-1]])
+
+
+def is_zeros_and_ones(values: np.ndarray) -> bool:
+    """
+    :param values: What may be masks. Any shape.
+    :return: Whether they are booleans, or 0 and 1 of another type.
+    """
+    return values.dtype.kind in "biuf" and bool(((values == 0) | (values == 1)).all())
+
+
+def parts_with_a_choice(masks: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """
+    :param masks: Booleans. Shape ``(n, mask_size)``.
+    :param firsts: As from :func:`first_entries`. Shape ``(n_parts,)``.
+    :return: Whether anything is allowed for each part of an action. Shape ``(n, n_parts)``.
+    """
+    return np.logical_or.reduceat(masks, firsts, axis=1)
+
+
 def entries_of(actions: np.ndarray, space: spaces.Space) -> np.ndarray:
     """
     :param actions: Shape ``(n, *action_shape)``.
     :param space: Discrete, MultiDiscrete or MultiBinary.
     :return: Which entries of a mask allow these actions. Shape ``(n, n_parts)``.
     """
-    starts = np.cumsum([0, *choices_of_parts(space)[:-1]])
-    return actions.reshape(len(actions), -1).astype(np.int64) + starts
+    return actions.reshape(len(actions), -1).astype(np.int64) + first_entries(space)
 
 
 def mask_outputs(outputs: th.Tensor, masks: th.Tensor, space: spaces.Space) -> th.Tensor:
@@ -166,19 +190,18 @@ def as_masks(values: Any, n: int, space: spaces.Space) -> np.ndarray:
     """
     if not isinstance(space, MASKED):
         raise ValueError(f"action_masks needs actions whose choices can be counted, but these are {space}: leave it out.")
-    sizes = choices_of_parts(space)
+    size = mask_size(space)
     try:
         masks = np.asarray(values)
     except ValueError:  # of several lengths
         masks = np.empty(0, object)
-    if masks.size != n * sum(sizes) or masks.dtype.kind not in "biuf" or not ((masks == 0) | (masks == 1)).all():
+    if masks.size != n * size or not is_zeros_and_ones(masks):
         raise ValueError(
-            f"action_masks must be booleans (or 0 and 1) of shape ({n}, {sum(sizes)}), an entry for each choice of {space}, "
+            f"action_masks must be booleans (or 0 and 1) of shape ({n}, {size}), an entry for each choice of {space}, "
             f"but they are {shown(values)}."
         )
-    masks = masks.astype(bool).reshape(n, sum(sizes))
-    starts = np.cumsum([0, *sizes[:-1]])
-    if not np.logical_or.reduceat(masks, starts, axis=1).all():
+    masks = masks.astype(bool).reshape(n, size)
+    if not parts_with_a_choice(masks, first_entries(space)).all():
         raise ValueError(f"action_masks must allow an action everywhere, but they are {shown(values)}.")
     return masks
 

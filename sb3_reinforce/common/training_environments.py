@@ -53,7 +53,7 @@ class TrainingEnvironments:
         self.masks: ActionMasks | None = None
         """What is allowed; None for everything."""
         self._masked_by: bool | MaskFunction | None = False
-        self._was_reset = self._notes_masks = False
+        self._was_reset = False
         _refuse_complex_rewards()
         watch_workers(env)
         if isinstance(env.unwrapped, DummyVecEnv) and not getattr(env.unwrapped, "checks_observations", False):
@@ -90,7 +90,6 @@ class TrainingEnvironments:
         if action_masks is not self._masked_by:
             source = find_source(action_masks, self.env)
             self.masks = None if source is None else ActionMasks(source, self.env, self.name)
-            self._notes_masks = self.masks is not None and self.masks.must_note
             self._masked_by = action_masks
         return None if self.masks is None else self.masks.source
 
@@ -128,8 +127,8 @@ class TrainingEnvironments:
                 self._ranges.check(obs, self.name)
             if rewards.dtype is not self._rewards_dtype or rewards.shape != self._rewards_shape:
                 self._check_rewards(rewards)
-            if self._notes_masks:
-                self.masks.note(infos, dones)  # type: ignore[union-attr]
+            if self.masks is not None and self.masks.must_note:
+                self.masks.note(infos, dones)
         except Exception as error:
             raise_explained(error, self.env, self.name, self._n_steps)
         self._n_moves, self._actions, self._last = self._moves.n_moves, self._actions_of.actions, (obs, dones)

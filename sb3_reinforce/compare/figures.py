@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.compare.section import ALL_ENVIRONMENTS, Section
 from sb3_reinforce.compare.text import number
 
-try:
+with needs("compare", "The figures"):
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.colors import to_rgba
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, Formatter, PercentFormatter
-except ImportError as error:
-    raise ImportError('The figures need matplotlib. Install it with: pip install ".[compare]"') from error
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-try:
+from sb3_reinforce.common.extras import needs
+
+with needs("compare", "Comparing algorithms"):
     from scipy.stats import rankdata
-except ImportError as error:
-    raise ImportError(f'Comparing algorithms needs SciPy ({error}): pip install ".[compare]"') from error
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 2000

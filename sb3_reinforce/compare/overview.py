@@ -5,7 +5,8 @@ import textwrap
 import pandas as pd
 
 from sb3_reinforce.compare.evaluation_table import score_table, split_off_not_finite
-from sb3_reinforce.compare.intervals import CONFIDENCE, bootstrap, interquartile_mean
+from sb3_reinforce.compare.intervals import CONFIDENCE
+from sb3_reinforce.compare.section import final_scores, learning_curves
 from sb3_reinforce.compare.text import interval, number
 
 _WIDTH = 80
@@ -36,12 +37,12 @@ def results_table(results: pd.DataFrame) -> str:
 
 
 def _rows(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    found = []
-    for algo, own in runs.groupby("algo", sort=False):
-        final = score_table(own).iloc[-1].to_numpy(float)
-        (iqm,), (low,), (high,) = bootstrap(interquartile_mean, final[:, None, None])
-        found.append((iqm, (str(algo), number(iqm), interval(low, high), str(len(final)))))
-    return [row for _, row in sorted(found, key=lambda pair: -pair[0])]
+    tables = {str(algo): score_table(own) for algo, own in runs.groupby("algo", sort=False)}
+    final = {algo: table.iloc[-1].to_numpy(float) for algo, table in tables.items()}
+    steps = {algo: table.index.to_numpy()[-1:] for algo, table in tables.items()}
+    last = learning_curves(steps, {algo: scores[:, None, None] for algo, scores in final.items()})
+    rows = final_scores(last, final).itertuples()
+    return [(row.algo, number(row.iqm), interval(row.low, row.high), str(row.n_seeds)) for row in rows]
 
 
 def _line(name: str, cells: tuple[str, ...], name_width: int, widths: list[int]) -> str:

@@ -2,13 +2,12 @@
 
 import re
 
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.compare.template import render_template
 
-try:
+with needs("compare", "The report"):
     import markdown
     from markupsafe import Markup
-except ImportError as error:
-    raise ImportError(f'The report needs Markdown ({error}): pip install ".[compare]"') from error
 
 
 def to_html(text: str, sources: dict[str, str]) -> str:

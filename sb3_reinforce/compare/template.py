@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.compare.text import escape, join, number
 
-try:
+with needs("compare", "The report"):
     import jinja2
-except ImportError as error:
-    raise ImportError(f'The report needs Jinja ({error}): pip install ".[compare]"') from error
 
 
 def render_template(name: str, **values: Any) -> str:

@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 
 from sb3_reinforce.common.constraints import BOOLEAN, Interval, Table, check_arguments
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.masking import as_masks, entries_of, masked
 from sb3_reinforce.common.observations import Observations, named_parts, take_rows
 from sb3_reinforce.features.fixed_features import unobserved
@@ -116,10 +117,8 @@ def fit_policy(
 
 
 def _progress_bar(n_epochs: int) -> Any:
-    try:
+    with needs("extra", "The progress bar"):
         from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError('The progress bar needs tqdm. In a clone of sb3-reinforce: pip install ".[extra]"') from error
     return tqdm(total=n_epochs, desc="fit", unit="epoch")
 
 

@@ -199,6 +199,9 @@ class LinearPolicy(FittablePolicy):
             return {key: value.to(self.device) for key, value in obs.items()}  # type: ignore[union-attr]
         return self.obs_to_tensor(obs)[0]  # type: ignore[arg-type]
 
+    def _mask_tensor(self, action_masks: th.Tensor | np.ndarray | None) -> th.Tensor | None:
+        return None if action_masks is None else th.as_tensor(action_masks, dtype=th.bool, device=self.device)
+
     def _latent(self, obs: PyTorchObs) -> th.Tensor:
         features = BasePolicy.extract_features(self, obs, self.pi_features_extractor)
         return self.mlp_extractor.forward_actor(features)
@@ -223,7 +226,7 @@ class LinearPolicy(FittablePolicy):
         """
         obs = self._tensors(obs)
         actions = action_tensor(actions, self.action_space, self.action_net.weight)
-        masks = None if action_masks is None else th.as_tensor(action_masks, dtype=th.bool, device=self.device)
+        masks = self._mask_tensor(action_masks)
         score = self._closed_form_score if self.has_closed_form else self._score_by_autograd
         with unobserved(self):
             return score(obs, actions, masks)
@@ -334,7 +337,7 @@ class LinearPolicy(FittablePolicy):
             raise ValueError(
                 f"Only discrete actions have probabilities, but these are {self.action_space}: see get_distribution."
             )
-        masks = None if action_masks is None else th.as_tensor(action_masks, dtype=th.bool, device=self.device)
+        masks = self._mask_tensor(action_masks)
         with unobserved(self):
             distribution: Any = masked(self.get_distribution(self._tensors(obs)), masks, self.action_space).distribution
         parts = distribution if isinstance(distribution, list) else [distribution]

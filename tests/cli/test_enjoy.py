@@ -1,3 +1,4 @@
+import os
 import pathlib
 import pickle
 import re
@@ -162,7 +163,7 @@ def test_a_video_that_breaks_off_leaves_the_old_one(
         raise OSError(28, "No space left on device")
 
     (tmp_path / "film.gif").write_bytes(b"old")
-    monkeypatch.setattr(pathlib.Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert "No space left" in error_of(capsys, "enjoy", trained, "--video", "film.gif", "--max-episode-steps", "5")
     assert (tmp_path / "film.gif").read_bytes() == b"old"
     assert files(tmp_path) == {"film.gif"}
