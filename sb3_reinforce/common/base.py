@@ -48,6 +48,8 @@ class EpisodicAlgorithm(ResumableAlgorithm):
 
     max_episode_steps: int
     action_masks: bool | MaskFunction | None = None
+    learned_with_masks = False
+    """Whether invalid actions were masked in the last training. A file keeps it."""
     _masked_by_environment = False  # where predict can't know what is allowed
     _environments: TrainingEnvironments | None = None
 
@@ -145,6 +147,7 @@ class EpisodicAlgorithm(ResumableAlgorithm):
         if self._environments is None or self._environments.env is not self.env:
             self._environments = TrainingEnvironments(self.env)
         source = self._environments.mask_by(self.action_masks)
+        self.learned_with_masks = source is not None
         self._masked_by_environment = source is not None and of_observations(self.action_masks, self.observation_space) is None
         if source is not None and self.verbose >= 1:
             print(f"Masking invalid actions by {source.where}.")

@@ -131,11 +131,7 @@ def recordable(model: BaseAlgorithm, normalization: VecNormalize | None) -> Iter
     :raises ExportError: If the model's actions depend on more than the observation.
     """
     policy = model.policy
-    if _masks_actions(model):
-        raise ExportError(
-            "A model that masks its actions can't be exported: the mask comes from the environment, and a graph sees only the "
-            "observation. Export it without masks, and mask its logits where you run it."
-        )
+    _refuse_masks(model)
     if getattr(policy, "lstm_actor", None) is not None:
         raise ExportError("A recurrent policy can't be exported: a graph has no memory from step to step.")
     device, was_training = policy.device, policy.training
@@ -157,12 +153,33 @@ def _uncompiled() -> AbstractContextManager[Any]:
     return nullcontext() if set_stance is None else set_stance("force_eager")
 
 
-def _masks_actions(model: BaseAlgorithm) -> bool:
+def _refuse_masks(model: BaseAlgorithm) -> None:
+    masks = _masks_actions(model)
+    if masks is None:
+        raise ExportError(
+            f"It is not known whether this {type(model).__name__} masks its actions, for it has no environment, and its file "
+            "does not say it. Give it one: model.set_env(env)."
+        )
+    if masks:
+        is_ours = hasattr(model, "action_masks")
+        instead = "To export what it does without masks, set model.action_masks = False." if is_ours else ""
+        raise ExportError(
+            "A model that masks its actions can't be exported: what is allowed comes with the environment, and a graph sees "
+            f"only observations. {instead}".rstrip()
+        )
+
+
+def _masks_actions(model: BaseAlgorithm) -> bool | None:
+    """None where nobody knows."""
     if "action_masks" not in inspect.signature(model.predict).parameters:
         return False
-    wanted: Any = getattr(model, "action_masks", None)  # ours; None means: what the environment says, as for MaskablePPO
+    told = getattr(model, "action_masks", None)  # None means: what the environment says
+    if told is not None:
+        return bool(told)
     env = model.get_env()
-    return bool(wanted) or (wanted is None and env is not None and env.has_attr("action_masks"))
+    if env is not None and env.has_attr("action_masks"):
+        return True
+    return getattr(model, "learned_with_masks", None if env is None else False)
 
 
 def examples(space: spaces.Space, n: int) -> Observations:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import onnx as onnx_package
 import onnxruntime
 import pytest
 import torch as th
@@ -31,6 +32,7 @@ from sb3_reinforce.sharing import ExportError, export_onnx, export_torchscript
 from sb3_reinforce.sharing.recorded_policy import examples
 
 N_OBSERVATIONS = 1000
+TOLERANCE = 1e-6  # of actions of about 1. In float32, predict itself is about 5e-7 off what its weights say
 VECTOR = spaces.Box(-2, 3, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
 DICT = spaces.Dict(
@@ -64,15 +66,26 @@ class Env(gym.Env):
 
 
 class Mean(BaseFeaturesExtractor):
-    """A features extractor of the user's own, with a layer that acts differently in training."""
+    """A features extractor of the user's own, with layers that act differently in training."""
 
     def __init__(self, observation_space: spaces.Box) -> None:
         super().__init__(observation_space, 8)
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.ELU())
+        self.layers = self.make_layers()
+
+    def make_layers(self) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.ELU())
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
         features: th.Tensor = self.layers(observations)
         return features
+
+
+class Convolutions(Mean):
+    """With batch norms after a convolution and after a linear layer without bias."""
+
+    def make_layers(self) -> nn.Module:
+        seen = nn.Sequential(nn.Conv2d(1, 4, 7, 4), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+        return nn.Sequential(seen, nn.Linear(4 * 8 * 8, 8, bias=False), nn.BatchNorm1d(8))
 
 
 CASES: dict[str, tuple[str, spaces.Space, spaces.Space, dict[str, Any]]] = {
@@ -92,6 +105,7 @@ CASES: dict[str, tuple[str, spaces.Space, spaces.Space, dict[str, Any]]] = {
     "Mlp, Box, ReLU": ("MlpPolicy", VECTOR, BOX, {"net_arch": [8], "activation_fn": nn.ReLU}),
     "own features": ("MlpPolicy", VECTOR, BOX, {"features_extractor_class": Mean}),
     "Cnn": ("CnnPolicy", IMAGE, spaces.Discrete(4), {}),
+    "Cnn, batch norms, Box": ("CnnPolicy", IMAGE, BOX, {"features_extractor_class": Convolutions}),
     "MultiInput": ("MultiInputPolicy", DICT, spaces.MultiDiscrete([2, 3]), {}),
 }
 
@@ -101,9 +115,8 @@ IN_ONNX = (
     "linear, Discrete to MultiBinary",
     "linear, whole numbers",
     "tiles",
-    "own features",
-    "Cnn",
-    "MultiInput",
+    "Cnn, batch norms, Box",
+    "MultiInput",  # with SB3's NatureCNN among its parts
 )
 
 
@@ -156,7 +169,7 @@ def check_equal(model: Any, run: Run, observations: Any) -> np.ndarray:
     actions = run(observations)
     assert actions.dtype == expected.dtype
     assert actions.shape == expected.shape
-    np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(actions, expected, rtol=0, atol=TOLERANCE)
     return actions
 
 
@@ -169,12 +182,19 @@ def test_does_what_predict_does(export: Callable[..., Run], case: str, tmp_path:
     assert all(th.equal(value, before[name]) for name, value in model.policy.state_dict().items())
 
 
-@pytest.mark.parametrize("export", [torchscript])
-def test_other_algorithms(export: Callable[..., Run], tmp_path: pathlib.Path) -> None:
+def test_onnx_does_not_fold_batch_norms_into_weights(tmp_path: pathlib.Path) -> None:
+    """Which would round more than predict does: three times as much, where weights are large."""
+    model = model_of(*CASES["own features"])
+    check_equal(model, onnx(model, tmp_path), examples(VECTOR, N_OBSERVATIONS))
+    graph = onnx_package.load(tmp_path / "policy.onnx").graph
+    assert "BatchNormalization" in [node.op_type for node in graph.node]
+
+
+def test_other_algorithms(tmp_path: pathlib.Path) -> None:
     search = RandomWeightSearch("LinearSoftmaxPolicy", "CartPole-v1", seed=0).learn(200)
-    check_equal(search, export(search, tmp_path), examples(search.observation_space, N_OBSERVATIONS))
+    check_equal(search, torchscript(search, tmp_path), examples(search.observation_space, N_OBSERVATIONS))
     sde = A2C("MlpPolicy", Env(VECTOR, spaces.Box(-1, 3, (2,))), use_sde=True, policy_kwargs={"squash_output": True}, seed=0)
-    check_equal(sde, export(sde, tmp_path), examples(VECTOR, N_OBSERVATIONS))
+    check_equal(sde, torchscript(sde, tmp_path), examples(VECTOR, N_OBSERVATIONS))
 
 
 @EACH_FORMAT
@@ -185,7 +205,7 @@ def test_normalization_goes_with_it(export: Callable[..., Run], tmp_path: pathli
     observations: Any = examples(space, N_OBSERVATIONS)
     expected = model.predict(env.normalize_obs(observations), deterministic=True)[0]
     actions = export(model, tmp_path, normalization=env)(observations)
-    np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(actions, expected, rtol=0, atol=TOLERANCE)
 
 
 def test_what_the_policy_overrides_is_exported(tmp_path: pathlib.Path) -> None:
@@ -232,15 +252,46 @@ class Masked(Env):
         return np.ones(2, bool)
 
 
-@pytest.mark.parametrize("algorithm", [REINFORCE, MaskablePPO])
-def test_masks_are_refused(algorithm: Any, tmp_path: pathlib.Path) -> None:
-    model = algorithm("MlpPolicy", Masked(VECTOR, TWO))
-    with pytest.raises(ExportError, match="masks its actions"):
+def learned_and_loaded(folder: pathlib.Path) -> REINFORCE:
+    """It has no environment, and has warned of missing masks, which it does once."""
+    REINFORCE("MlpPolicy", Masked(VECTOR, TWO), n_episodes=2).learn(3).save(folder / "model.zip")
+    model = REINFORCE.load(folder / "model.zip")
+    with pytest.warns(UserWarning, match="has learned with masks"):
+        model.predict(np.zeros(4, np.float32))
+    return model
+
+
+WITH_MASKS: dict[str, Callable[[pathlib.Path], Any]] = {
+    "REINFORCE": lambda folder: REINFORCE("MlpPolicy", Masked(VECTOR, TWO)),
+    "RandomWeightSearch": lambda folder: RandomWeightSearch("LinearPolicy", Masked(VECTOR, TWO)),
+    "MaskablePPO": lambda folder: MaskablePPO("MlpPolicy", Masked(VECTOR, TWO)),
+    "loaded": learned_and_loaded,
+    "a function": lambda folder: REINFORCE(
+        "MlpPolicy", Env(VECTOR, TWO), action_masks=lambda obs: np.ones((len(obs), 2), bool)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_MASKS)
+def test_masks_are_refused(name: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ExportError, match="masks its actions can't be exported"):
+        export_torchscript(WITH_MASKS[name](tmp_path), tmp_path / "policy.pt")
+
+
+def test_who_can_not_know_asks_for_an_environment(tmp_path: pathlib.Path) -> None:
+    MaskablePPO("MlpPolicy", Env(VECTOR, TWO)).save(tmp_path / "model.zip")
+    model = MaskablePPO.load(tmp_path / "model.zip")
+    with pytest.raises(ExportError, match="not known whether this MaskablePPO masks its actions"):
         export_torchscript(model, tmp_path / "policy.pt")
+    model.set_env(DummyVecEnv([lambda: Env(VECTOR, TWO)]))
+    export_torchscript(model, tmp_path / "policy.pt")
 
 
 def test_what_could_mask_and_does_not(tmp_path: pathlib.Path) -> None:
     export_torchscript(REINFORCE("MlpPolicy", Masked(VECTOR, TWO), action_masks=False), tmp_path / "policy.pt")
+    loaded = learned_and_loaded(tmp_path)
+    loaded.action_masks = False
+    export_torchscript(loaded, tmp_path / "policy.pt")
 
 
 def test_arguments(tmp_path: pathlib.Path) -> None:
