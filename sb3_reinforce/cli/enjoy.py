@@ -4,7 +4,7 @@ import pathlib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -17,7 +17,7 @@ from sb3_reinforce.cli.options import COUNT, COUNT_OR_NONE_AT_ALL, FLAG, NAME, P
 from sb3_reinforce.cli.settings import ALIASES
 from sb3_reinforce.cli.shared import require_extra
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message, was_cut_off
-from sb3_reinforce.common.masked_observations import tell_masks_to
+from sb3_reinforce.common.playing import frames_per_second, play
 from sb3_reinforce.sharing.video import write_video
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
@@ -125,28 +125,23 @@ def _make_env(environments: Environments, max_episode_steps: int | None, render_
 
 def _play(model: BaseAlgorithm, env: VecEnv, n_episodes: int, limit: int, stochastic: bool) -> Iterator[np.ndarray]:
     """Play; yield each frame, and say how each episode went."""
-    obs: Any = tell_masks_to(model, env).reset()
     returns, n_cut_off = [], 0
-    for episode in range(n_episodes):
-        state, starts = None, np.ones(1, bool)
-        while True:
-            if env.render_mode == "rgb_array":
-                yield env.get_images()[0]  # type: ignore[misc]
-            action, state = model.predict(obs, state, starts, deterministic=not stochastic)
-            obs, _, dones, infos = env.step(action)
-            starts = dones
-            if "episode" in infos[0]:  # as Monitor has it: an Atari game has several lives
-                break
-        info = infos[0]["episode"]
-        ending = "was cut off" if was_cut_off(infos[0]) else "finished"
-        print(f"Episode {episode + 1} {ending} after {info['l']} timesteps, return {info['r']:g}")
-        returns.append(info["r"])
-        n_cut_off += was_cut_off(infos[0])
+    for step in play(model, env, deterministic=not stochastic):
+        if step.frame is not None:
+            yield step.frame
+        if "episode" in step.info:  # as Monitor has it: an Atari game has several lives
+            episode = step.info["episode"]
+            returns.append(episode["r"])
+            n_cut_off += was_cut_off(step.info)
+            ending = "was cut off" if was_cut_off(step.info) else "finished"
+            print(f"Episode {len(returns)} {ending} after {episode['l']} timesteps, return {episode['r']:g}")
+        if len(returns) == n_episodes:
+            break
     print(f"Mean return of {n_episodes} episodes: {np.mean(returns):.2f} ± {np.std(returns):.2f}")
     if n_cut_off:
         say(f"{cut_off_message(n_cut_off, n_episodes, limit)} {CUT_OFF_ADVICE}")
 
 
 def _write_video(path: pathlib.Path, frames: Iterator[np.ndarray], env: VecEnv) -> None:
-    write_video(path, frames, fps=int(env.get_attr("metadata")[0].get("render_fps", 30)))
+    write_video(path, frames, frames_per_second(env))
     print(f"Video: {path}")

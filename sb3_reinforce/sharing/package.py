@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 
 import gymnasium as gym
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,8 +21,9 @@ from sb3_reinforce.common.evaluation import episode_limit, limit_episodes, own_t
 from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.common.model_files import read_model_file
 from sb3_reinforce.common.normalization_files import read_normalization, write_normalization
+from sb3_reinforce.common.playing import frames_per_second, play
 from sb3_reinforce.sharing.card import Evaluation, hyperparameters, model_card, zoo_name
-from sb3_reinforce.sharing.video import frames_of_play, write_video
+from sb3_reinforce.sharing.video import write_video
 from sb3_reinforce.version import __version__
 
 NORMALIZATION = "vec_normalize.json"
@@ -148,8 +150,8 @@ def _record(model: BaseAlgorithm, env: VecEnv, path: pathlib.Path, n_frames: int
             stacklevel=3,
         )
         return
-    fps = int(env.get_attr("metadata")[0].get("render_fps") or 30)
-    write_video(path, frames_of_play(model, env, n_frames, is_deterministic), fps)
+    steps = islice(play(model, env, is_deterministic), n_frames)
+    write_video(path, (step.frame for step in steps if step.frame is not None), frames_per_second(env))
 
 
 def _write_json(path: pathlib.Path, content: dict[str, object]) -> None:

@@ -1,34 +1,15 @@
-"""Videos of a policy that plays, written by imageio with the ffmpeg that comes with it."""
+"""Videos, written by imageio with the ffmpeg that comes with it."""
 
 import importlib
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.saving import write_atomically
-
-
-def frames_of_play(model: BaseAlgorithm, env: VecEnv, n_frames: int, deterministic: bool = True) -> Iterator[np.ndarray]:
-    """
-    :param model: Who plays.
-    :param env: What is played, in the render mode "rgb_array". What its first environment shows is seen.
-    :param n_frames: After how many timesteps to stop, in the middle of an episode too.
-    :param deterministic: Whether the most probable actions are taken.
-    :return: A frame for each timestep, before its action. Shape ``(height, width, 3)``, uint8.
-    """
-    obs, state, starts = env.reset(), None, np.ones(env.num_envs, dtype=bool)
-    for _ in range(n_frames):
-        frame = env.get_images()[0]
-        assert frame is not None
-        yield frame
-        actions, state = model.predict(obs, state, starts, deterministic)  # type: ignore[arg-type]
-        obs, _, starts, _ = env.step(actions)
 
 
 def write_video(path: pathlib.Path, frames: Iterable[np.ndarray], fps: int) -> None:

@@ -1,7 +1,9 @@
 """What the policy does, seen: TensorBoard's tab Images."""
 
+import copy
 import io
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import gymnasium as gym
@@ -11,10 +13,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, 
 
 from sb3_reinforce.common.constraints import CALLABLE, SEED, TEXT, Interval, Table, checked
 from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.playing import frames_per_second, play
 from sb3_reinforce.common.tensorboard.writing import ARGUMENTS, IntervalCallback, add_summary, encoded_image, png_image
 
 MAX_FRAMES_PER_SECOND = 25
-DEFAULT_FRAMES_PER_SECOND = 30
 COLORS = 128
 _OF_VIDEOS: Table = {
     **ARGUMENTS,
@@ -98,10 +100,10 @@ class EpisodeVideoCallback(IntervalCallback):
                     f"env of EpisodeVideoCallback must render pictures, but its render_mode is {env.render_mode!r}. "
                     'Make it with gymnasium.make(..., render_mode="rgb_array").'
                 )
-            frames, frames_per_second = play(self.model, env, self.max_steps, self.seed)
+            frames, rate = frames_of_episode(self.model, env, self.max_steps, self.seed)
         finally:
             env.close()
-        content, width, height = gif_of(frames, frames_per_second, self.width)
+        content, width, height = gif_of(frames, rate, self.width)
         summary = encoded_image("eval/episode", content, width, height)
         self._write(lambda writer: add_summary(writer, summary, self.n_timesteps))
 
@@ -111,7 +113,7 @@ def _as_vec_env(make: str | Callable[[], gym.Env[Any, Any] | VecEnv]) -> VecEnv:
     return env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
 
 
-def play(model: BaseAlgorithm, env: VecEnv, max_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
+def frames_of_episode(model: BaseAlgorithm, env: VecEnv, max_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
     """
     :param model: Any SB3 algorithm.
     :param env: Of one environment, which renders pictures.
@@ -120,30 +122,36 @@ def play(model: BaseAlgorithm, env: VecEnv, max_steps: int, seed: int) -> tuple[
     :return: Pictures of the first episode, shape ``(height, width, 3)`` each, and how many to show a second: not all of
         them, where there are more than 25.
     """
-    normalization = model.get_vec_normalize_env()
-    own = env if isinstance(env, VecNormalize) else None
-    if own is not None and normalization is not None:
-        sync_envs_normalization(normalization, own)
-    of_training = normalization.normalize_obs if normalization is not None and own is None else lambda obs: obs
-    rate: Any = env.metadata.get("render_fps") or DEFAULT_FRAMES_PER_SECOND
+    rate = frames_per_second(env)
     skip = max(1, round(rate / MAX_FRAMES_PER_SECOND))
     env.seed(seed)
-    obs, state, starts = env.reset(), None, np.ones(env.num_envs, dtype=bool)
-    frames: list[Any] = []
-    for step in range(max_steps):
-        if step % skip == 0:
-            frames.append(env.get_images()[0])
-        actions, state = model.predict(of_training(obs), state, starts, deterministic=True)  # type: ignore[arg-type]
-        obs, _, starts, _ = env.step(actions)
-        if starts[0]:
+    frames = []
+    for step in islice(play(model, _normalized_as_in_training(env, model), render_every=skip), max_steps):
+        if step.frame is not None:
+            frames.append(step.frame)
+        if step.done:
             break
     return frames, rate / skip
 
 
-def gif_of(frames: list[np.ndarray], frames_per_second: float, max_width: int) -> tuple[bytes, int, int]:
+def _normalized_as_in_training(env: VecEnv, model: BaseAlgorithm) -> VecEnv:
+    """Statistics stand still."""
+    of_training = model.get_vec_normalize_env()
+    if of_training is None:
+        return env
+    if isinstance(env, VecNormalize):
+        sync_envs_normalization(of_training, env)
+        return env
+    normalized = copy.deepcopy(of_training)  # but for its environments
+    normalized.set_venv(env)
+    normalized.training = normalized.norm_reward = False
+    return normalized
+
+
+def gif_of(frames: list[np.ndarray], rate: float, max_width: int) -> tuple[bytes, int, int]:
     """
     :param frames: Pictures, shape ``(height, width, 3)`` each.
-    :param frames_per_second: How many to show a second.
+    :param rate: How many to show a second.
     :param max_width: A wider video is made as wide as this.
     :return: A GIF file that goes on for ever, its width and its height.
     """
@@ -156,5 +164,5 @@ def gif_of(frames: list[np.ndarray], frames_per_second: float, max_width: int) -
     shrunk = (Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR) for frame in frames)
     images = [image.quantize(COLORS, method=Image.Quantize.FASTOCTREE) for image in shrunk]
     content = io.BytesIO()
-    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=1000 / frames_per_second, loop=0)
+    images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=1000 / rate, loop=0)
     return content.getvalue(), width, height

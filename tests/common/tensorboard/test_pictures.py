@@ -11,7 +11,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_reinforce.common.tensorboard import EpisodeVideoCallback, PolicyPictureCallback
-from sb3_reinforce.common.tensorboard.pictures import gif_of, play
+from sb3_reinforce.common.tensorboard.pictures import frames_of_episode, gif_of
 from tests.common.tensorboard.events import MAKERS, events_of, make
 
 
@@ -80,16 +80,16 @@ def test_a_video_of_each_algorithm(name: str, tmp_path: pathlib.Path) -> None:
 
 def test_the_episode_that_is_played() -> None:
     model = MAKERS["ppo"]()
-    frames, frames_per_second = play(model, DummyVecEnv([Shades]), 100, seed=0)
+    frames, frames_per_second = frames_of_episode(model, DummyVecEnv([Shades]), 100, seed=0)
     assert [frame[0, 0, 0] // 30 for frame in frames] == [0, 2, 4, 6]
     assert frames_per_second == 25
-    assert len(play(model, DummyVecEnv([Shades]), 4, seed=0)[0]) == 2
+    assert len(frames_of_episode(model, DummyVecEnv([Shades]), 4, seed=0)[0]) == 2
 
 
 def test_it_is_the_same_episode_each_time_greedily(tmp_path: pathlib.Path) -> None:
     model = MAKERS["ppo"]()
     env = gym.make("CartPole-v1", render_mode="rgb_array")
-    first, second = (play(model, DummyVecEnv([lambda: env]), 30, seed=5)[0] for _ in range(2))
+    first, second = (frames_of_episode(model, DummyVecEnv([lambda: env]), 30, seed=5)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -126,7 +126,7 @@ def test_observations_are_normalised_as_in_training(is_wrapped: bool) -> None:
     training.obs_rms.mean, training.obs_rms.var = np.full(4, 2.0), np.full(4, 4.0)
     model = _Sees(PPO("MlpPolicy", training, device="cpu"))
     env: Any = DummyVecEnv([Shades])
-    play(model, VecNormalize(env, training=False) if is_wrapped else env, 3, seed=0)
+    frames_of_episode(model, VecNormalize(env, training=False) if is_wrapped else env, 3, seed=0)
     np.testing.assert_allclose(np.array(model.seen)[:, 0, 0], [-1.0, -0.5, 0.0], atol=1e-6)
 
 
