@@ -84,7 +84,7 @@ class UntilGood(BaseCallback):
 
 def reinforce(seed: int) -> BaseAlgorithm:
     """With the settings of our own file."""
-    settings = settings_of(ENV_ID, [])
+    settings = settings_of(ENV_ID, [], linear=True)
     del settings["n_timesteps"]
     policy, n_envs = settings.pop("policy"), settings.pop("n_envs")
     return REINFORCE(policy, make_training_env(ENV_ID, n_envs, seed), seed=seed, **settings)

@@ -3,7 +3,8 @@ REINFORCE on MuJoCo: trains a seed with the settings of sb3_reinforce/zoo/hyperp
 
     pip install ".[zoo,mujoco]"                                 # in a clone
     python examples/solve_mujoco.py --env HalfCheetah-v5 --seed 0
-    python examples/solve_mujoco.py --env Hopper-v5 --seed 0 --timesteps 1e6 --set target_kl=0.02
+    python examples/solve_mujoco.py --env HalfCheetah-v5 --linear                 # a linear policy: reinforce_linear.yml
+    python examples/solve_mujoco.py --env Hopper-v5 --timesteps 3e6 --set target_kl=0.01
 
 It trains in EnvPool's environments where EnvPool is installed, and with one torch thread. Scores are means over 100 fresh
 episodes of Gymnasium's own environment, with deterministic actions. With --curve, a line says every so many timesteps what the
@@ -27,13 +28,14 @@ from sb3_reinforce import REINFORCE, make_fast_vec_env
 from sb3_reinforce.zoo.expressions import evaluate
 from sb3_reinforce.zoo.hyperparameters import read_yaml
 
-SETTINGS = pathlib.Path(sb3_reinforce.zoo.__file__).parent / "hyperparams" / "reinforce.yml"
+HYPERPARAMS = pathlib.Path(sb3_reinforce.zoo.__file__).parent / "hyperparams"
+SETTINGS, LINEAR_SETTINGS = HYPERPARAMS / "reinforce.yml", HYPERPARAMS / "reinforce_linear.yml"
 N_EVAL_EPISODES = 100
 
 
-def settings_of(env_id: str, changes: list[str]) -> dict[str, Any]:
+def settings_of(env_id: str, changes: list[str], linear: bool = False) -> dict[str, Any]:
     """What the file says of an environment, and what is to be other than there: texts like "gamma=0.99"."""
-    settings = dict(read_yaml(SETTINGS)[env_id])
+    settings = dict(read_yaml(LINEAR_SETTINGS if linear else SETTINGS)[env_id])
     settings.update(dict(change.split("=", 1) for change in changes))
     for name, value in settings.items():
         if isinstance(value, str) and name not in ("policy", "baseline"):
@@ -57,9 +59,8 @@ def mean_return(model: REINFORCE, env_id: str, seed: int, n_episodes: int = N_EV
     return float(np.mean(returns))
 
 
-def train(env_id: str, seed: int, timesteps: int | None, changes: list[str], curve: int | None) -> REINFORCE:
+def train(env_id: str, seed: int, settings: dict[str, Any], timesteps: int | None, curve: int | None) -> REINFORCE:
     """A trained model."""
-    settings = settings_of(env_id, changes)
     total, policy, n_envs = (settings.pop(name) for name in ("n_timesteps", "policy", "n_envs"))
     total = int(total) if timesteps is None else timesteps
     model = REINFORCE(policy, make_training_env(env_id, n_envs, seed), seed=seed, **settings)
@@ -78,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="HalfCheetah-v5", choices=[name for name in read_yaml(SETTINGS) if name[-1] == "5"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--linear", action="store_true", help="a linear policy where the default is a network")
     parser.add_argument("--timesteps", type=float, help="default: those of the file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another hyperparameter")
     parser.add_argument("--curve", type=float, help="print a line every so many timesteps")
@@ -86,14 +88,17 @@ def main() -> None:
     th.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*EnvPool takes its seed")
     timesteps, curve = (None if number is None else int(number) for number in (options.timesteps, options.curve))
+    settings = settings_of(options.env, options.set, options.linear)
+    policy = settings["policy"]
     start = time.perf_counter()
-    model = train(options.env, options.seed, timesteps, options.set, curve)
+    model = train(options.env, options.seed, settings, timesteps, curve)
     seconds = time.perf_counter() - start
     if options.save:
         model.save(options.save)
     score = mean_return(model, options.env, seed=10_000 + options.seed)
-    print(f"{'environment':<26} {'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>8}")
-    print(f"{options.env:<26} {options.seed:>4} {model.num_timesteps:>9} {seconds:>7.0f} {score:>8.1f}", flush=True)
+    print(f"{'environment':<26} {'policy':<20} {'seed':>4} {'timesteps':>9} {'seconds':>7} {'score':>8}")
+    row = f"{options.env:<26} {policy:<20} {options.seed:>4} {model.num_timesteps:>9} {seconds:>7.0f} {score:>8.1f}"
+    print(row, flush=True)
 
 
 if __name__ == "__main__":
