@@ -12,6 +12,7 @@ import yaml
 
 from sb3_reinforce.cli.errors import CliError
 from sb3_reinforce.common.saving import write_atomically
+from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.reading import read_plain_yaml
 
 Settings = dict[str, Any]
@@ -139,6 +140,6 @@ def latest_run_folder(log_folder: pathlib.Path, algo: str, env_id: str) -> RunFo
     if number == 0:
         raise CliError(
             f"there is no run of {algo} on {env_id} in '{log_folder}'. Train one: "
-            f"sb3-reinforce train --algo {algo} --env {env_id} -f {log_folder}"
+            f"sb3-reinforce {'' if algo in ALGORITHMS else 'zoo '}train --algo {algo} --env {env_id} -f {log_folder}"
         )
     return RunFolder(log_folder / algo / f"{env_name}_{number}", env_name)

@@ -40,10 +40,10 @@ def register() -> None:
     from rl_zoo3 import ALGOS
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 
-    from sb3_reinforce.zoo.experiment_manager import ExperimentManager
+    from sb3_reinforce.zoo.experiment_manager import CommandExperiment
     from sb3_reinforce.zoo.samplers import CONVERTERS, SAMPLERS
 
     ALGOS.update(ALGORITHMS)
     HYPERPARAMS_SAMPLER.update(SAMPLERS)
     HYPERPARAMS_CONVERTER.update(CONVERTERS)
-    train.ExperimentManager = ExperimentManager  # type: ignore[attr-defined]
+    train.ExperimentManager = CommandExperiment  # type: ignore[attr-defined]

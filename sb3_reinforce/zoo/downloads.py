@@ -1,21 +1,19 @@
 """Downloads of the RL Zoo's ``load_from_hub``, which rl_zoo3 2.9.2 wrote for an older huggingface_hub."""
 
-import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
 from sb3_reinforce.common.extras import needs
-from sb3_reinforce.zoo import ALGORITHMS
 
 
 @contextmanager
-def downloading(arguments: Sequence[str]) -> Iterator[None]:
+def downloading(is_ours: bool) -> Iterator[None]:
     """
     Within, a file that a repository lacks is an error that rl_zoo3 knows: it then goes on without, as it must where a model
     has no VecNormalize.
 
-    :param arguments: Of the command. What is of our algorithms is downloaded as it is, for it will be read without running
+    :param is_ours: Whether it is a model of our algorithms. It is downloaded as it is, for it will be read without running
         it. For others huggingface_sb3 asks for ``TRUST_REMOTE_CODE=True``, since SB3 will unpickle the file.
     :raises ImportError: If huggingface_sb3 is not installed.
     """
@@ -26,9 +24,6 @@ def downloading(arguments: Sequence[str]) -> Iterator[None]:
     def download_only(repo_id: str, filename: str) -> str:
         return str(hf_hub_download(repo_id, filename))
 
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--algo")
-    is_ours = parser.parse_known_args(list(arguments))[0].algo in ALGORITHMS
     original = download_only if is_ours else huggingface_sb3.load_from_hub
     with mock.patch.object(huggingface_sb3, "load_from_hub", _with_known_error(original)):
         yield

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -181,6 +182,42 @@ class ExperimentManager(exp_manager.ExperimentManager):
             return super().objective(trial)
         except FloatingPointError as error:
             raise optuna.TrialPruned(str(error)) from error
+
+
+class CommandExperiment(ExperimentManager):
+    """The ExperimentManager of the commands: what can't be set up is said in a line, and leaves no folder."""
+
+    def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        """
+        As the RL Zoo's.
+
+        :return: The model, unless hyperparameters are searched for, and the hyperparameters.
+        :raises HyperparameterError: If the environment, the algorithm or a hyperparameter is refused.
+        """
+        with _leaving_no_folder(pathlib.Path(self.save_path)):
+            try:
+                if self.optimize_hyperparameters and self.storage is not None and not self.storage.endswith(".log"):
+                    optuna.storages.get_storage(self.storage)  # before a trial is trained
+                return super().setup_experiment()
+            except HyperparameterError:
+                raise
+            except Exception as error:  # of any kind: it is the hyperparameters that choose what is called
+                raise HyperparameterError(f"{self.algo} can't be set up on {self.env_name.gym_id}: {error}") from error
+
+
+@contextlib.contextmanager
+def _leaving_no_folder(path: pathlib.Path) -> Iterator[None]:
+    """Within, a folder is made. After an error it is gone, with those around it that were not there before."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        if new:
+            shutil.rmtree(path, ignore_errors=True)
+        for folder in new[1:]:
+            with contextlib.suppress(OSError):  # another training has come into it meanwhile
+                folder.rmdir()
+        raise
 
 
 class _KeepWhatWasFound(BaseCallback):

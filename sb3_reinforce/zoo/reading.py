@@ -5,12 +5,11 @@ rl_zoo3 runs what is in ``config.yml`` and ``args.yml`` (YAML that makes objects
 imported) and in ``vecnormalize.pkl``. While a command runs, these ways of reading are replaced.
 """
 
-import argparse
 import contextlib
 import importlib
 import pathlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -20,7 +19,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from sb3_reinforce.common.archives import UntrustedFileError
 from sb3_reinforce.common.normalization_files import read_normalization
 from sb3_reinforce.common.pickles import trusted_files
-from sb3_reinforce.zoo import ALGORITHMS
 from sb3_reinforce.zoo.expressions import NotPlainExpressionError, read_expression
 from sb3_reinforce.zoo.wrappers import is_known, named_wrappers
 
@@ -30,21 +28,19 @@ PLAYING = ("enjoy", "record_video", "push_to_hub")
 
 
 @contextlib.contextmanager
-def reading_a_run(command: str, arguments: Sequence[str], trusted: bool) -> Iterator[None]:
+def reading_a_run(command: str, is_ours: bool, trusted: bool) -> Iterator[None]:
     """
     Within, a command of the RL Zoo reads a run.
 
     :param command: The command.
-    :param arguments: Its arguments. With an algorithm that is none of ours, SB3 and the RL Zoo read as they always do.
+    :param is_ours: Whether it is given an algorithm of ours. With others, SB3 and the RL Zoo read as they always do.
     :param trusted: Whether what is in the run may run code.
     :raises UntrustedFileError: If it would, and may not.
     """
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--algo", default="ppo")
     if trusted:
         with trusted_files():
             yield
-    elif parser.parse_known_args(list(arguments))[0].algo not in ALGORITHMS:
+    elif not is_ours:
         yield
     else:
         with contextlib.ExitStack() as stack:

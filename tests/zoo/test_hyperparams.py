@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from sb3_reinforce import zoo
-from sb3_reinforce.zoo.__main__ import main
 from sb3_reinforce.zoo.experiment_manager import HYPERPARAMS, ExperimentManager
 from sb3_reinforce.zoo.hyperparameters import OF_THE_ZOO, check_hyperparameters
+from tests.zoo.commands import main
 
 FILES = {algo: yaml.safe_load((HYPERPARAMS / f"{algo}.yml").read_text()) for algo in zoo.ALGORITHMS}
 ENVIRONMENTS = {

@@ -2,8 +2,8 @@
 
 import pathlib
 import pickle
+import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -23,8 +23,10 @@ from rl_zoo3 import ALGOS
 
 from sb3_reinforce import REINFORCE, LinearSoftmaxPolicy, RandomWeightSearch
 from sb3_reinforce.zoo import ALGORITHMS
-from sb3_reinforce.zoo.__main__ import FUNCTIONS, SCRIPTS, in_the_zoos_words, main
+from sb3_reinforce.zoo.__main__ import FUNCTIONS, SCRIPTS
 from sb3_reinforce.zoo.samplers import CONVERTERS
+from tests.processes import run_module
+from tests.zoo.commands import main
 
 EACH_ALGORITHM = pytest.mark.parametrize("algo", ALGORITHMS)
 POLICIES = ("LinearSoftmaxPolicy", "MlpPolicy")
@@ -83,15 +85,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 # train and enjoy
 
 
-def test_in_processes_of_their_own(tmp_path: pathlib.Path) -> None:
-    algo = "reinforce"
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "sb3_reinforce.zoo", *arguments, "--algo", algo, "--env", "CartPole-v1"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    assert f"Saving to logs/{algo}/CartPole-v1_1" in run("train", "-n", "100")
-    assert "Mean reward" in run("enjoy", "-f", "logs", "--no-render")
+def test_what_a_process_of_its_own_has_trained_is_found(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--algo", "reinforce", "--env", "CartPole-v1"]
+    output = run_module("sb3_reinforce.zoo", "train", *arguments, "-n", "100", folder=tmp_path)
+    assert "Saving to logs/reinforce/CartPole-v1_1" in output
+    zoo("enjoy", *arguments, "--no-render", "-n", "520")
+    assert "Mean reward" in capsys.readouterr().out
 
 
 @EACH_RUN
@@ -299,16 +298,52 @@ def load_study() -> optuna.Study:
     return optuna.load_study(study_name="study", storage=optuna.storages.JournalStorage(backend))
 
 
-def test_a_trial_whose_gradient_is_not_finite_is_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_whose_gradient_is_not_finite_is_pruned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def diverge(model: REINFORCE) -> None:
         raise FloatingPointError("The gradient is not finite")
 
     monkeypatch.setattr(REINFORCE, "train", diverge)
     storage = ["--storage", "study.log", "--study-name", "study"]
+    arguments = ["--algo", "reinforce", "--env", "CartPole-v1", "-n", "200", "--no-optim-plots", "--n-trials", "2"]
+    assert main(["train", "--optimize", *arguments, *storage]) == 2
     # With no trial completed there is no best one, which is rl_zoo3's to say
-    with pytest.raises(ValueError, match="No trials are completed"):
-        train("reinforce", "--optimize", "--n-trials", 2, "--no-optim-plots", *storage)
+    assert "No trials are completed" in capsys.readouterr().err
     assert [trial.state for trial in load_study().trials] == [optuna.trial.TrialState.PRUNED] * 2
+
+
+TRAINING = ["train", "--algo", "reinforce", "--env", "CartPole-v1", "-n", "10"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-params", "gamma:2"], "can't be set up on CartPole-v1: gamma of REINFORCE must be"),
+        (["-params", "policy:MlpPolicy"], "in which a text needs quotation marks"),
+        (["-params", "gamma"], "must be NAME:VALUE"),
+        (["--env-kwargs", "lightness:3"], "can't be set up on CartPole-v1: .*lightness"),
+        (["-f", "file"], "Not a directory: 'file/reinforce'"),
+        (["-i", "missing.zip"], "must be a valid path to a .zip file"),
+        (["--env", "CartPool-v1"], "CartPool-v1 not found .*CartPole"),
+        (["--optimize", "--storage", "file"], "can't be set up on CartPole-v1: .*URL"),
+    ],
+)
+def test_what_can_not_be_trained_is_said_in_a_line_and_leaves_no_folder(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pathlib.Path("file").touch()
+    assert main([*TRAINING, *arguments]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: " in error
+    assert re.search(says, error)
+    assert [path.name for path in pathlib.Path().iterdir()] == ["file"]
+
+
+def test_an_environment_that_can_not_be_made_again(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--algo", "reinforce", "--env", "CartPole-v1", "-f", str(trained), "--no-render"]
+    assert main(["enjoy", *arguments, "--env-kwargs", "lightness:3"]) == 2
+    assert re.search("error: environment 'CartPole-v1' can't be made: .*lightness", capsys.readouterr().err)
 
 
 # Plots, videos, the hub
@@ -406,31 +441,10 @@ def test_an_unknown_command_prints_help(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("command", [*FUNCTIONS, *SCRIPTS])
 def test_every_command_has_the_options_of_the_zoo(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        main([command, "--help"])
-    assert exited.value.code == 0
+    assert main([command, "--help"]) == 0
     output = "".join(capsys.readouterr().out.split())
     if "plot" not in command:
         assert "{a2c,ddpg,dqn,ppo,sac,td3,ars,crossq,qrdqn,tqc,trpo,ppo_lstm,reinforce,random_weight_search}" in output
-
-
-@pytest.mark.parametrize(
-    ("command", "given", "translated"),
-    [
-        ("train", ["--timesteps", "1e5", "--log-folder", "x"], ["--n-timesteps", "100000", "--log-folder", "x"]),
-        ("train", ["--timesteps=2.5e3", "--n-eval-episodes", "3"], ["--n-timesteps=2500", "--eval-episodes", "3"]),
-        (
-            "train",
-            ["-n", "1e5", "-params", "learning_rate:1e-3", "gamma:0.9"],
-            ["-n", "100000", "-params", "learning_rate:1e-3", "gamma:0.9"],
-        ),
-        ("enjoy", ["-n", "1_000", "--log-folder=x", "--no-render"], ["-n", "1_000", "--folder=x", "--no-render"]),
-        ("all_plots", ["--log-folder", "x", "y"], ["--exp-folders", "x", "y"]),
-        ("plot_from_file", ["--timesteps"], ["--timesteps"]),
-    ],
-)
-def test_one_thing_has_one_name(command: str, given: list[str], translated: list[str]) -> None:
-    assert in_the_zoos_words(command, given) == translated
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sb3_reinforce.zoo.__main__ import main
 from tests.common.forged import Poison
+from tests.zoo.commands import main
 
 ENJOY = ["enjoy", "--algo", "reinforce", "--env", "CartPole-v1", "-f", "logs", "--no-render", "-n", "20"]
 
