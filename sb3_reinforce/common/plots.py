@@ -113,7 +113,8 @@ def _put_legend_above(ax: "Axes", title: str) -> int:
     n_rows = -(-n_labels // n_columns)
     style: dict[str, Any] = {"ncols": n_columns, "frameon": False, "fontsize": "small", "borderaxespad": 0.2}
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
-    ax.set_title(title, loc="left", fontweight="bold", pad=8 + 15 * n_rows)
+    # Where it is to be: to find that out, matplotlib would lay out all tick labels twice
+    ax.set_title(title, loc="left", fontweight="bold", y=1, pad=8 + 15 * n_rows)
     return n_rows
 
 

@@ -54,14 +54,30 @@ def test_live_chart_is_a_picture(tmp_path: pathlib.Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_live_chart_draws_rarely_enough(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000))
-    monkeypatch.setattr("sb3_reinforce.common.live_chart.time.monotonic", lambda: next(clock))
+def n_drawn_at_a_pace(
+    rollouts_a_second: float, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.0
+) -> tuple[int, float]:
+    """Pictures of a training by a clock that goes on with rollouts alone, and by a tenth of a second with a drawing."""
     drawn: list[bytes] = []
+    model, chart = algorithms()["reinforce"], LiveChartCallback(tmp_path / "chart.png", seconds=seconds)
+
+    def updates() -> float:
+        return model._n_updates / rollouts_a_second  # type: ignore[attr-defined, no-any-return]
+
+    monkeypatch.setattr("sb3_reinforce.common.live_chart.time.monotonic", lambda: updates() + 0.1 * len(drawn))
     monkeypatch.setattr(LiveChartCallback, "_save", lambda self, png: drawn.append(png))
-    model = algorithms()["reinforce"]
-    model.learn(3_000, callback=LiveChartCallback(tmp_path / "chart.png", seconds=0.0))
-    assert 1 < len(drawn) <= 2 + model._n_updates / WORK_FOR_A_DRAWING  # type: ignore[attr-defined]
+    model.learn(6_000, callback=chart)
+    return len(drawn), updates()
+
+
+def test_live_chart_draws_rarely_enough(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_drawn, seconds = n_drawn_at_a_pace(1.0, tmp_path, monkeypatch)
+    assert 2 < n_drawn <= 1 + seconds / (0.1 * WORK_FOR_A_DRAWING)
+    assert n_drawn_at_a_pace(1.0, tmp_path, monkeypatch, seconds=1_000.0)[0] == 1
+
+
+def test_live_chart_of_a_short_training_is_drawn_at_its_end(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert n_drawn_at_a_pace(100.0, tmp_path, monkeypatch)[0] == 1
 
 
 def test_live_chart_without_a_notebook_or_a_file_is_refused() -> None:
