@@ -50,7 +50,7 @@ def test_solve_mujoco(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("mujoco")
     output = run("solve_mujoco.py", "--env", "InvertedPendulum-v5", "--timesteps", "1", "--curve", "1", folder=tmp_path)
     assert "training return" in output
-    assert "\nInvertedPendulum-v5        LinearGaussianPolicy    0 " in output
+    assert "\nInvertedPendulum-v5        MlpPolicy               0 " in output
 
 
 def test_benchmark_control(tmp_path: pathlib.Path) -> None:
