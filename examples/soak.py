@@ -174,7 +174,7 @@ def main() -> None:
     gc.freeze()  # what the packages have made is not looked through each time
     results = {}
     for name in options.only or CONFIGURATIONS:
-        env = make_fast_vec_env("CartPole-v1", N_ENVS, seed=0)
+        env = make_fast_vec_env("CartPole-v1", N_ENVS, seed=0, backend="gymnasium")
         results[name] = soak(name, options.rollouts, env, output.with_name(f"{output.name}_chart.png"))
         env.close()
         print(f"{name}: {summary(results[name])['growth']:+.2f} %", flush=True)

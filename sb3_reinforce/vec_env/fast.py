@@ -1,7 +1,9 @@
 """The fastest VecEnv there is for an environment."""
 
+import contextlib
 import importlib
 import importlib.util
+import re
 import warnings
 from typing import Any
 
@@ -19,6 +21,18 @@ from sb3_reinforce.vec_env.python_vec_env import PythonVecEnv
 
 BACKENDS = ("auto", "gymnasium", "envpool", "python", "sb3")
 _ONE_BY_ONE: dict[str, type[DummyVecEnv]] = {"python": PythonVecEnv, "sb3": DummyVecEnv}
+
+_OTHERS = "others"
+PAYS_FROM = {
+    "gymnasium": {"classic_control": 8, _OTHERS: 1},
+    "envpool": {"box2d": 1, "mujoco": 4, "classic_control": 8, _OTHERS: 16},
+}
+"""
+The number of environments from which a backend is faster than ``PythonVecEnv``, by Gymnasium's family of environments, as
+``examples/benchmark_parallel.py`` measures it. A backend's step has a cost that does not grow with the environments: NumPy's
+calls, or handing actions to threads. A step of PythonVecEnv costs what its environments cost, which is much in Box2D's family.
+Of a native environment that is not Gymnasium's, nothing is known but that its author made it.
+"""
 
 _ALLOWED: Table = {
     "env_id": [Test("the name of a registered environment, as a text", lambda value: isinstance(value, str))],
@@ -43,7 +57,9 @@ def make_fast_vec_env(
 
     ``backend="auto"`` takes the environment's own vector environment if Gymnasium has one
     (CartPole), else EnvPool if it is installed and knows the environment with the same spaces, else
-    :class:`~sb3_reinforce.PythonVecEnv`. Of MuJoCo's environments it takes from EnvPool only those that were shown to
+    :class:`~sb3_reinforce.PythonVecEnv`, which it also takes for few environments, where it is faster:
+    :data:`~sb3_reinforce.vec_env.fast.PAYS_FROM` says how few. So what "auto" takes depends on what is installed, but never on
+    how fast this machine is. Of MuJoCo's environments it takes from EnvPool only those that were shown to
     agree with Gymnasium's, :data:`~sb3_reinforce.vec_env.envpool.AGREEING_MUJOCO`: for others, as Ant, name the backend.
     All report returns and lengths of episodes as ``Monitor`` does, have the time limit that ``gymnasium.make`` gives, and
     take SB3's wrappers.
@@ -85,14 +101,25 @@ def _named(vec_env: VecEnv, backend: str) -> VecEnv:
 
 def _make_fastest(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
     spec = _find_spec(env_id)
-    try:
-        return _make_native(spec, n_envs, seed, env_kwargs)
-    except BackendUnavailableError:
-        pass
-    try:
-        return _make_same_in_envpool(env_id, n_envs, seed, env_kwargs)
-    except (BackendUnavailableError, ImportError):
-        return _make_one_by_one("python", env_id, n_envs, seed, env_kwargs)
+    if _pays("gymnasium", spec, n_envs):
+        with contextlib.suppress(BackendUnavailableError):
+            return _make_native(spec, n_envs, seed, env_kwargs)
+    if _pays("envpool", spec, n_envs):
+        with contextlib.suppress(BackendUnavailableError, ImportError):
+            return _make_same_in_envpool(env_id, n_envs, seed, env_kwargs)
+    return _make_one_by_one("python", env_id, n_envs, seed, env_kwargs)
+
+
+def _pays(backend: str, spec: EnvSpec, n_envs: int) -> bool:
+    """Whether a backend is faster for so many environments than PythonVecEnv."""
+    pays_from = PAYS_FROM[backend]
+    return n_envs >= pays_from.get(_family(spec), pays_from[_OTHERS])
+
+
+def _family(spec: EnvSpec) -> str:
+    """Of Gymnasium's own environments, the package that they are in, as ``mujoco``."""
+    match = re.match(r"gymnasium\.envs\.(\w+)\.", str(spec.entry_point))
+    return match[1] if match else _OTHERS
 
 
 def _make_native(spec: EnvSpec, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:
@@ -143,7 +170,7 @@ def _make_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[s
 
 def _is_mujoco(env_id: str) -> bool:
     """Whether it is one of Gymnasium's MuJoCo environments."""
-    return env_id in gym.registry and str(gym.spec(env_id).entry_point).startswith("gymnasium.envs.mujoco.")
+    return env_id in gym.registry and _family(gym.spec(env_id)) == "mujoco"
 
 
 def _make_same_in_envpool(env_id: str, n_envs: int, seed: int | None, env_kwargs: dict[str, Any]) -> VecEnv:

@@ -30,8 +30,8 @@ ENVIRONMENTS: dict[str, Callable[[], Any]] = {
     "DummyVecEnv": lambda: make_vec_env(CARTPOLE, 2),
     "VecNormalize": lambda: VecNormalize(make_vec_env(CARTPOLE, 2)),
     "VecNormalize within": lambda: VecMonitor(VecNormalize(make_vec_env(CARTPOLE, 2))),
-    "native": lambda: make_fast_vec_env(CARTPOLE, 2, seed=0),
-    "gymnasium": lambda: make_fast_vec_env(CARTPOLE, 2, seed=0, backend="gymnasium"),
+    "PythonVecEnv": lambda: make_fast_vec_env(CARTPOLE, 2, seed=0, backend="python"),
+    "native": lambda: make_fast_vec_env(CARTPOLE, 2, seed=0, backend="gymnasium"),
 }
 
 

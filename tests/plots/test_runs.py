@@ -68,7 +68,7 @@ def test_a_model_of_this_process() -> None:
 
 def test_a_model_without_a_history_says_what_to_give_instead() -> None:
     with pytest.raises(ValueError, match="Give the folder of its monitor files instead"):
-        read_run(REINFORCE("LinearPolicy", make_fast_vec_env("CartPole-v1", 2, seed=0)))
+        read_run(REINFORCE("LinearPolicy", make_fast_vec_env("CartPole-v1", 2, seed=0, backend="gymnasium")))
 
 
 def test_where_nothing_is(tmp_path: pathlib.Path) -> None:

@@ -33,7 +33,7 @@ def test_gives_what_gymnasium_gives_for_the_same_states_and_actions(envpool: Any
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*out of date")
         env = gym.make(env_id)
-        vec_env = make_fast_vec_env(env_id, n_envs=2, seed=3)
+        vec_env = make_fast_vec_env(env_id, n_envs=4, seed=3)
     assert vec_env.backend == "envpool"  # type: ignore[attr-defined]
     assert vec_env.action_space == env.action_space
     assert vec_env.observation_space == env.observation_space
@@ -47,7 +47,7 @@ def test_gives_what_gymnasium_gives_for_the_same_states_and_actions(envpool: Any
         np.testing.assert_allclose(unwrapped._get_obs(), obs[0], atol=1e-9)
         for _ in range(N_STEPS):
             action = env.action_space.sample() * (1.0 if start else 0.2)
-            obs, rewards, dones, infos = vec_env.step(np.stack([action, action]))  # type: ignore[assignment]
+            obs, rewards, dones, infos = vec_env.step(np.stack([action] * 4))  # type: ignore[assignment]
             expected, reward, terminated, truncated, _ = env.step(action)
             assert dones[0] == (terminated or truncated)
             seen = infos[0]["terminal_observation"] if dones[0] else obs[0]
@@ -61,7 +61,7 @@ def test_gives_what_gymnasium_gives_for_the_same_states_and_actions(envpool: Any
 
 
 def test_auto_takes_no_others(envpool: Any) -> None:
-    assert make_fast_vec_env("Ant-v5").backend == "python (PythonVecEnv)"  # type: ignore[attr-defined]
+    assert make_fast_vec_env("Ant-v5", 16).backend == "python (PythonVecEnv)"  # type: ignore[attr-defined]
     named = make_fast_vec_env("Ant-v5", backend="envpool")
     assert named.action_space == gym.make("Ant-v5").action_space
 
