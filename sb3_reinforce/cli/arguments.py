@@ -3,11 +3,13 @@
 from typing import Any
 
 from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_reinforce.cli.environments import read_text
+from sb3_reinforce.zoo.imports import import_class
 
 
 def as_argument(value: Any, is_ours: bool) -> Any:
@@ -24,6 +26,24 @@ def as_argument(value: Any, is_ours: bool) -> Any:
     if value.startswith("lin_"):
         return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
     return read_text(value, is_ours) if "(" in value or value[:1] in ("[", "{") else value
+
+
+def read_policy(name: str) -> str | type[ActorCriticPolicy]:
+    """
+    :param name: A name that the algorithm knows, or module and class of a policy, which the user has named: the module is
+        imported.
+    :return: The name, or the class.
+    :raises ValueError: If there is no such class, or it is no policy.
+    """
+    return import_class(name, "policy", ActorCriticPolicy) if "." in name else name
+
+
+def custom_objects_for(policy: str | type[ActorCriticPolicy]) -> dict[str, Any] | None:
+    """
+    :param policy: As from :func:`read_policy`.
+    :return: What ``load`` is to take instead of what is in a model's file, so that a policy of the user's own needs no trust.
+    """
+    return None if isinstance(policy, str) else {"policy_class": policy}
 
 
 def choose_policy(algo: str, env: VecEnv) -> str:

@@ -31,6 +31,7 @@ class Command:
     :param model: The folder of a run, or a model's file. Without it: the last run of --algo on --env in --log-folder.
     :param algo: The algorithm of the run, or of a model whose file does not say it.
     :param env: The environment. Without it: what the run's folder says, or CartPole-v1 where no model is named.
+    :param policy: The policy class of your own that the model was trained with, as module.Class.
     :param log_folder: Where runs are.
     :param exp_id: Number of the run. 0 for the last.
     :param load_best: Play the best model of the evaluations in training, not the last.
@@ -47,6 +48,7 @@ class Command:
     model: Annotated[pathlib.Path | None, PATH, Positional] = None
     algo: Annotated[str | None, NAME] = None
     env: Annotated[str | None, NAME] = None
+    policy: Annotated[str | None, NAME] = None
     log_folder: pathlib.Path = pathlib.Path("logs")
     exp_id: Annotated[int, COUNT_OR_NONE_AT_ALL] = 0
     load_best: Annotated[bool, FLAG] = False
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     environments = environments_of(saved.env_id, saved.hyperparameters, command.trusted, in_training=False)
     env = _make_env(environments, command.max_episode_steps, render_mode)
     try:
-        model, env = saved.load(env, command.trusted)
+        model, env = saved.load(env, command.trusted, command.policy)
         say(f"Playing {saved.path}, {saved.algo} on {saved.env_id}")
         # load() has seeded NumPy's global generator, from which env.seed(None) would draw
         env.seed(secrets.randbits(32) if command.seed is None else command.seed)

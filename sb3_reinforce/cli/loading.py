@@ -8,9 +8,10 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 
+from sb3_reinforce.cli.arguments import custom_objects_for, read_policy
 from sb3_reinforce.cli.errors import CliError
 from sb3_reinforce.cli.run_folder import RunFolder, find_run_folder, latest_run_folder, name_of_environment
-from sb3_reinforce.cli.shared import check_that_no_module_is_named
+from sb3_reinforce.cli.shared import check_that_no_module_is_named, check_that_no_policy_is_imported
 from sb3_reinforce.common.model_files import read_model_file
 from sb3_reinforce.common.origin import algorithm_of
 from sb3_reinforce.zoo import ALGORITHMS, import_rl_zoo3
@@ -112,15 +113,21 @@ class SavedModel:
         check_that_no_module_is_named(env_id, f"'{self.folder.parameters / 'args.yml'}'")
         return env_id
 
-    def load(self, env: VecEnv, trusted: bool) -> tuple[BaseAlgorithm, VecEnv]:
+    def load(self, env: VecEnv, trusted: bool, policy: str | None = None) -> tuple[BaseAlgorithm, VecEnv]:
         """
         :param env: Where it is to play.
         :param trusted: Whether its files may run code.
+        :param policy: Module and class of the policy, if it is the user's own. The module is imported.
         :return: The model, and the environment with the normalization that belongs to the model.
         :raises CliError: If a file of another algorithm is not trusted.
         """
         if self.algo in ALGORITHMS:  # whose statistics are in the model's file
-            return ALGORITHMS[self.algo].load(self.path, env=env, device="cpu", trusted=trusted), env
+            if policy is None and self.folder is not None and not trusted:
+                check_that_no_policy_is_imported(
+                    self.hyperparameters.get("policy"), f"'{self.folder.parameters / 'config.yml'}'"
+                )
+            given = None if policy is None else custom_objects_for(read_policy(policy))
+            return ALGORITHMS[self.algo].load(self.path, env, "cpu", given, trusted=trusted), env
         if not trusted:
             raise CliError(
                 f"'{self.path}' is of {self.algo}, and SB3 runs what is in its file. If you know who made it and trust them, "

@@ -23,7 +23,7 @@ from sb3_reinforce.cli.options import (
     parse,
 )
 from sb3_reinforce.cli.run_folder import RunFolder, Settings, find_run_folder
-from sb3_reinforce.cli.shared import check_that_no_module_is_named
+from sb3_reinforce.cli.shared import check_that_no_module_is_named, check_that_no_policy_is_imported
 from sb3_reinforce.common.constraints import BOOLEAN, NONE, TEXT, Interval, OneOf, Table, check_arguments
 from sb3_reinforce.common.constraints import SEED as SEED_RANGE
 from sb3_reinforce.zoo import ALGORITHMS
@@ -146,6 +146,8 @@ def read_plan(arguments: Sequence[str]) -> Plan:
         _check_that_it_is_the_same(options, values)
         if first.env is None:
             check_that_no_module_is_named(stored["env"], f"'{folder.parameters / 'args.yml'}'")
+        if first.policy is None:
+            check_that_no_policy_is_imported(tuned.get("policy"), f"'{folder.parameters / 'config.yml'}'")
     hyperparameters = _hyperparameters(values, tuned)
     command = Command(**{field.name: values[field.name] for field in fields(Command)})
     in_use = {name: value for name, value in tuned.items() if name in hyperparameters and hyperparameters[name] == value}
@@ -178,6 +180,7 @@ def _first_look(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--algo")
     parser.add_argument("--env")
+    parser.add_argument("--policy")
     parser.add_argument("--resume")
     parser.add_argument("--defaults", action="store_true")
     with contextlib.suppress(argparse.ArgumentError):  # the whole parser will say it
@@ -186,7 +189,7 @@ def _first_look(arguments: Sequence[str]) -> argparse.Namespace:
             looked.algo = looked.algo if looked.algo in ALGORITHMS else "reinforce"
             looked.env = looked.env or Command.env
         return looked
-    return argparse.Namespace(algo="reinforce", env=Command.env, resume=None, defaults=True)
+    return argparse.Namespace(algo="reinforce", env=Command.env, policy=None, resume=None, defaults=True)
 
 
 def tuned_settings(algo: str, env_id: str) -> Settings:

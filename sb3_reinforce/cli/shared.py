@@ -57,6 +57,19 @@ def check_that_no_module_is_named(env_id: str, where: str) -> None:
         )
 
 
+def check_that_no_policy_is_imported(policy: Any, where: str) -> None:
+    """
+    :param policy: What a file says is the name of a policy.
+    :param where: What an error calls the file.
+    :raises CliError: If a module would have to be imported for it.
+    """
+    if isinstance(policy, str) and "." in policy:
+        raise CliError(
+            f"{where} names the policy {policy!r}, and no module is imported because a file says so. If you trust it, name it "
+            f"with --policy {policy}"
+        )
+
+
 def env_of(model: Model) -> VecEnv:
     """
     :param model: A model that has an environment.

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from sb3_reinforce.cli.arguments import as_argument, choose_policy
+from sb3_reinforce.cli.arguments import as_argument, choose_policy, custom_objects_for, read_policy
 from sb3_reinforce.cli.environments import environments_of
 from sb3_reinforce.cli.errors import CliError, Stopped, Terminated
 from sb3_reinforce.cli.evaluating import EVALUATIONS, PeriodicEvaluations, add_evaluation, evaluate, make_eval_env
@@ -113,12 +113,15 @@ class Training:
         arguments = {
             name: as_argument(value, is_ours) for name, value in self.plan.hyperparameters.items() if name not in OF_THE_ZOO
         }
-        policy = arguments.pop("policy", None) or choose_policy(algo, env)
+        name = arguments.pop("policy", None) or choose_policy(algo, env)
+        self.plan.hyperparameters["policy"] = name
+        policy = read_policy(name)
         check_policy_kwargs(arguments.get("policy_kwargs") or {}, policy, algorithm)
-        self.plan.hyperparameters["policy"] = policy
         try:
             if self._checkpoint is not None:
-                return algorithm.load(self._checkpoint, env, trusted=self.command.trusted)
+                return algorithm.load(
+                    self._checkpoint, env, custom_objects=custom_objects_for(policy), trusted=self.command.trusted
+                )
             return algorithm(policy, env, seed=self.command.seed, **arguments)
         except AssertionError as error:  # how SB3 refuses a space
             raise CliError(f"{algo} can't be trained on '{self.command.env}': {error}") from error
@@ -225,15 +228,16 @@ class Training:
 
     @property
     def _resume_command(self) -> str:
-        return f"sb3-reinforce train --resume {self.folder.path}{self._module_option()}"
+        return f"sb3-reinforce train --resume {self.folder.path}{self._modules()}"
 
     @property
     def _enjoy_command(self) -> str:
-        return f"sb3-reinforce enjoy {self.folder.path}{self._module_option()}"
+        return f"sb3-reinforce enjoy {self.folder.path}{self._modules()}"
 
-    def _module_option(self) -> str:
-        """A module that a file names is not imported, so the user names it."""
-        return f" --env {self.command.env}" if ":" in self.command.env else ""
+    def _modules(self) -> str:
+        """Options: a module that a file names is not imported, so the user names it."""
+        env, policy = self.command.env, str(self.plan.hyperparameters["policy"])
+        return f"{f' --env {env}' if ':' in env else ''}{f' --policy {policy}' if '.' in policy else ''}"
 
     def _say_what_was_tuned(self) -> None:
         if self.plan.tuned and self.plan.folder is None:

@@ -1,11 +1,12 @@
 """Wrappers as the RL Zoo's YAML files name them: by module and class, with arguments if there are any."""
 
-import importlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from stable_baselines3.common.vec_env import VecEnvWrapper
+
+from sb3_reinforce.zoo.imports import import_class
 
 KNOWN_PACKAGES = ("gymnasium.wrappers", "rl_zoo3.wrappers", "sb3_reinforce", "stable_baselines3.common")
 """Whose wrappers are imported also where a file names them that anybody may have written."""
@@ -58,14 +59,7 @@ def read_wrappers(entry: Any) -> list[WrapperCall]:
     :return: The wrappers, from the inside to the outside.
     :raises ValueError: If there is no such wrapper.
     """
-    calls = []
-    for name, arguments in named_wrappers(entry):
-        module, _, attribute = name.rpartition(".")
-        try:
-            wrapper = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"There is no wrapper '{name}': {error}. Name it as module.Class.") from error
-        if not (isinstance(wrapper, type) and issubclass(wrapper, (gym.Wrapper, VecEnvWrapper))):
-            raise ValueError(f"'{name}' is no wrapper of environments. Name a subclass of gymnasium.Wrapper.")
-        calls.append(WrapperCall(wrapper, arguments))
-    return calls
+    return [
+        WrapperCall(import_class(name, "wrapper", gym.Wrapper, VecEnvWrapper), arguments)
+        for name, arguments in named_wrappers(entry)
+    ]

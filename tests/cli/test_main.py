@@ -45,6 +45,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
         (["train", "--baseline", "median"], "baseline of REINFORCE must be.*'median'"),
         (["train", "--epsilon", "EpsilonSchedule(2)"], "'EpsilonSchedule\\(2\\)' can't be evaluated"),
         (["train", "--policy", "TreePolicy"], "TreePolicy"),
+        (["train", "--policy", "no_such_module.Mine"], "There is no policy 'no_such_module.Mine': No module named"),
+        (["train", "--policy", "os.getcwd"], "'os.getcwd' is no policy. Name a subclass of ActorCriticPolicy"),
         (["train", "--policy", "MlpPolicy", "--policy-kwargs", "dict(depth=3)"], "has no argument depth"),
         (["train", "--natrual-gradient"], "Perhaps you meant: --natural-gradient"),
         (["train", "--env-wrapper", "gymnasium.wrappers.Nothing"], "There is no wrapper 'gymnasium.wrappers.Nothing'"),

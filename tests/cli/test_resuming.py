@@ -135,6 +135,26 @@ def test_it_goes_on_from_the_last_checkpoint_or_from_the_beginning(
     assert_same_training(RUN, train(*arguments, into="whole"), "reinforce")
 
 
+def test_a_policy_of_ones_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_policies.py").write_text(
+        "from stable_baselines3.common.policies import ActorCriticPolicy\n\n\nclass Mine(ActorCriticPolicy): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments, named = ["--n-eval-episodes", "1", "--checkpoint-seconds", "0"], ["--policy", "my_policies.Mine"]
+    with monkeypatch.context() as context:
+        interrupt(context, 300, signal.SIGINT)
+        assert main(["train", "-n", "400", *arguments, *named]) == 0
+    assert f"sb3-reinforce train --resume {RUN} --policy my_policies.Mine" in capsys.readouterr().out
+    for command in (["train", "--resume", RUN], ["enjoy", RUN, "--no-render"]):
+        assert "no module is imported because a file says so" in error_of(capsys, *command)
+    go_on(RUN, *named)
+    assert f"sb3-reinforce enjoy {RUN} --policy my_policies.Mine" in capsys.readouterr().out
+    assert main(["enjoy", str(RUN), "--no-render", "--n-eval-episodes", "1", *named]) == 0
+    assert type(REINFORCE.load(RUN / "CartPole-v1.zip", trusted=True).policy).__name__ == "Mine"
+
+
 @pytest.mark.parametrize("kind", ["native", "normalized and evaluated"])
 def test_other_environments(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     arguments = ["--n-envs", "8", "--timesteps", "4000", "--checkpoint-seconds", "0", *FEW]
