@@ -9,6 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_reinforce.vec_env.async_workers import ask_workers
 from sb3_reinforce.vec_env.vector_envs import is_envpool, wrappers_of
 
 
@@ -120,16 +121,16 @@ class AsyncAccess(Access):
     def get_attr(self, name: str, envs: list[int]) -> list[Any]:
         """See :class:`Access`."""
         self._check_that_all_have(name)
-        return self._ask_workers(envs, ("_call", ("get_wrapper_attr", (name,), {})))
+        return ask_workers(self._base, envs, ("_call", ("get_wrapper_attr", (name,), {})))
 
     def set_attr(self, name: str, value: Any, envs: list[int]) -> None:
         """See :class:`Access`."""
-        self._ask_workers(envs, ("_setattr", (name, value)))
+        ask_workers(self._base, envs, ("_setattr", (name, value)))
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], envs: list[int]) -> list[Any]:
         """See :class:`Access`."""
         self._check_that_all_have(name)
-        return self._ask_workers(envs, ("_call", (name, args, kwargs)))
+        return ask_workers(self._base, envs, ("_call", (name, args, kwargs)))
 
     def have_monitors(self) -> bool:
         """See :class:`Access`."""
@@ -139,16 +140,6 @@ class AsyncAccess(Access):
         """A worker that has to answer with an error is lost: ask first."""
         if not self.has_attr(name):
             raise AttributeError(f"The sub-environments of {self._vector_env} have no attribute {name!r}.")
-
-    def _ask_workers(self, envs: list[int], message: tuple[str, Any]) -> list[Any]:
-        """AsyncVectorEnv's own methods ask all its workers; this asks some, in the same words."""
-        base = self._base
-        base._assert_is_running()
-        for i in envs:
-            base.parent_pipes[i].send(message)
-        answers = [base.parent_pipes[i].recv() for i in envs]
-        base._raise_if_errors([True] * (base.num_envs - len(answers)) + [success for _, success in answers])
-        return [answer for answer, _ in answers]
 
 
 class SharedAccess(Access):

@@ -10,6 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from gymnasium.wrappers import vector as vector_wrappers
 
 from sb3_reinforce.common.observations import Observations, map_observations, take_rows
+from sb3_reinforce.vec_env.async_workers import ask_workers
 from sb3_reinforce.vec_env.envpool import EnvPoolStepper
 from sb3_reinforce.vec_env.vector_envs import class_name, is_envpool, wrappers_of
 from sb3_reinforce.vec_env.vector_infos import Info, info_of
@@ -102,6 +103,31 @@ class ByMask:
         obs = replace_rows(obs, envs, take_rows(all_obs, envs))
         own_infos = [info_of(reset_infos, i) for i in envs.tolist()]
         return ResetStep(obs, vector_infos, last, slice(None), vector_infos, own_infos)
+
+
+class ByWorkers:
+    """
+    By a word with their processes alone.
+
+    :param vector_env: An AsyncVectorEnv with shared memory, in no wrapper.
+    """
+
+    has_reset_transitions = False
+
+    def __init__(self, vector_env: AsyncVectorEnv) -> None:
+        self._vector_env = vector_env
+
+    def __call__(self, obs: Observations, vector_infos: Info, envs: np.ndarray) -> ResetStep:
+        """See :class:`Resets`. As AsyncVectorEnv does it for a ``reset_mask``, but the others are not asked to do nothing."""
+        last, numbers = take_rows(obs, envs), envs.tolist()
+        reset_infos: Info = {}
+        for i, (_, info) in zip(numbers, ask_workers(self._vector_env, numbers, _RESET), strict=True):
+            reset_infos = self._vector_env._add_info(reset_infos, info, i)
+        obs = replace_rows(obs, envs, take_rows(self._vector_env.observations, envs))
+        return ResetStep(obs, vector_infos, last, slice(None), vector_infos, [info_of(reset_infos, i) for i in numbers])
+
+
+_RESET: tuple[str, Info] = ("reset", {"seed": None, "options": {}})
 
 
 class ByEnvPool:
@@ -213,6 +239,8 @@ def find_resets(vector_env: Any, stepper: Any, autoreset_mode: AutoresetMode) ->
     base, wrappers = vector_env.unwrapped, wrappers_of(vector_env)
     if autoreset_mode == AutoresetMode.SAME_STEP:
         return WithTheStep()
+    if type(base) is AsyncVectorEnv and not wrappers and base.worker is None and base.shared_memory:
+        return ByWorkers(base)
     if autoreset_mode == AutoresetMode.DISABLED:
         return ByMask(vector_env)
     if isinstance(stepper, EnvPoolStepper):

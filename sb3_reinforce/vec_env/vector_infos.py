@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 Info: TypeAlias = dict[str, Any]
+_FLOAT64 = np.dtype(np.float64)
 
 
 def info_of(vector_infos: Info, index: int) -> Info:
@@ -51,23 +52,30 @@ def allow_values_of_several_types(vector_env: VectorEnv) -> None:
 
 
 def _add_info(add_values_of_one_type: Any, vector_infos: Info, env_info: Info, env_num: int) -> Info:
+    if not vector_infos:
+        add_values_of_one_type(vector_infos, env_info, env_num)
+        return vector_infos
     for key, value in env_info.items():
+        values: Any = vector_infos.get(key)
         mask = vector_infos.get(f"_{key}")
-        if mask is None or _is_of_their_type(value, vector_infos[key]):
+        if mask is None or (isinstance(values, dict) and isinstance(value, dict)):
             add_values_of_one_type(vector_infos, {key: value}, env_num)
-        else:
-            vector_infos[key] = _as_objects(vector_infos[key], mask)
-            vector_infos[key][env_num] = value
-            mask[env_num] = True
+            continue
+        if not _is_of_their_type(value, values):
+            vector_infos[key] = values = _as_objects(values, mask)
+        values[env_num] = value
+        mask[env_num] = True
     return vector_infos
 
 
 def _is_of_their_type(value: Any, values: Any) -> bool:
     """Whether a value can stand among those of other sub-environments and stay what it is."""
     if isinstance(values, dict) or isinstance(value, dict):
-        return isinstance(values, dict) and isinstance(value, dict)
+        return False
     if values.dtype == object:
         return True
+    if type(value) is float:  # as most are
+        return values.dtype == _FLOAT64 and values.ndim == 1
     if not isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
         return False
     array = np.asarray(value)

@@ -116,6 +116,35 @@ def test_async_that_does_not_forget_its_autoreset_is_refused(async_env: Callable
         GymnasiumVecEnv(async_env(shared_memory=False))
 
 
+class CountingPipe:
+    """Passes everything on, and counts what is sent."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe, self.n_sent = pipe, 0
+
+    def send(self, message: Any) -> None:
+        self.n_sent += 1
+        self.pipe.send(message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pipe, name)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_nobody_waits_for_workers_whose_episode_goes_on(async_env: Callable[..., AsyncVectorEnv], mode: AutoresetMode) -> None:
+    base = async_env(autoreset_mode=mode)
+    vec_env = GymnasiumVecEnv(base)
+    vec_env.seed(3)
+    vec_env.reset()
+    pipes = [CountingPipe(pipe) for pipe in base.parent_pipes]
+    base.parent_pipes = pipes  # type: ignore[assignment]
+    n_ended = np.zeros(N_ENVS, dtype=int)
+    for _ in range(30):
+        n_ended += vec_env.step(np.ones(N_ENVS, dtype=np.int64))[2]
+    assert len(set(n_ended)) > 1
+    assert [pipe.n_sent for pipe in pipes] == (30 + n_ended).tolist()
+
+
 # What other algorithms can't be spared
 
 
