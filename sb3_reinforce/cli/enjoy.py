@@ -15,10 +15,9 @@ from sb3_reinforce.cli.errors import CliError, say
 from sb3_reinforce.cli.loading import SavedModel
 from sb3_reinforce.cli.options import COUNT, COUNT_OR_NONE_AT_ALL, FLAG, NAME, PATH, SEED, Positional, options_of, parse
 from sb3_reinforce.cli.settings import ALIASES
-from sb3_reinforce.cli.shared import require_extra
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message, was_cut_off
 from sb3_reinforce.common.playing import frames_per_second, play
-from sb3_reinforce.sharing.video import write_video
+from sb3_reinforce.sharing.video import check_video_packages, write_video
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
@@ -113,7 +112,7 @@ def _check_video(video: pathlib.Path | None) -> None:
     if video is not None:
         if video.suffix.lower() not in VIDEO_SUFFIXES:
             raise CliError(f"--video must end in {' or '.join(VIDEO_SUFFIXES)}, but got '{video}'")
-        require_extra("imageio", *(["imageio_ffmpeg"] if video.suffix.lower() == ".mp4" else []))
+        check_video_packages(video)
 
 
 def _make_env(environments: Environments, max_episode_steps: int | None, render_mode: str | None) -> VecEnv:

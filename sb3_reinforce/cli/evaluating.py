@@ -1,26 +1,23 @@
-"""Evaluations: those while a model is trained, and the one of what it has become."""
+"""The evaluation of what a model has become."""
 
 import io
 import pathlib
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from sb3_reinforce.cli.environments import Environments
 from sb3_reinforce.cli.shared import Model, env_of
 from sb3_reinforce.common.callbacks import environment_reward_threshold
+from sb3_reinforce.common.eval_callback import MAX_EVAL_ENVS, read_evaluations
 from sb3_reinforce.common.evaluation import CutOffCounter
 from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.common.saving import write_atomically
 
-# An evaluation plays this many episodes at a time
-MAX_EVAL_ENVS = 10
 # Training's seeds count up from the user's; those of the evaluation are this far away
 EVAL_SEED_OFFSET = 1_000_003
-EVALUATIONS = "evaluations.npz"
 
 
 def make_eval_env(environments: Environments, n_episodes: int, limit: int, seed: int) -> VecEnv:
@@ -34,62 +31,6 @@ def make_eval_env(environments: Environments, n_episodes: int, limit: int, seed:
     env = environments.make(min(n_episodes, MAX_EVAL_ENVS), limit)[1]
     env.seed(seed + EVAL_SEED_OFFSET)
     return env
-
-
-class PeriodicEvaluations(EvalCallback):
-    """
-    SB3's EvalCallback by timesteps, so that a training that goes on has its evaluations at the same ones. The file keeps those
-    from before the training was interrupted.
-
-    :param eval_env: Where to evaluate.
-    :param every: Timesteps from one evaluation to the next.
-    :param folder: Of the run.
-    :param n_episodes: Of an evaluation.
-    """
-
-    hears_steps = True
-
-    def __init__(self, eval_env: VecEnv, every: int, folder: pathlib.Path, n_episodes: int) -> None:
-        super().__init__(
-            eval_env,
-            eval_freq=1,
-            n_eval_episodes=n_episodes,
-            log_path=str(folder),
-            best_model_save_path=str(folder),
-            verbose=0,
-        )
-        self._file = folder / EVALUATIONS
-        self._every = every
-
-    def _on_training_start(self) -> None:
-        super()._on_training_start()
-        tell_masks_to(self.model, self.eval_env)
-        self._next = (self.model.num_timesteps // self._every + 1) * self._every
-        for timesteps, returns, lengths in zip(*read_evaluations(self._file), strict=True):
-            if timesteps <= self.model.num_timesteps:
-                self.evaluations_timesteps.append(timesteps)
-                self.evaluations_results.append(returns)
-                self.evaluations_length.append(lengths)
-                self.best_mean_reward = max(self.best_mean_reward, float(np.mean(returns)))
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps < self._next:
-            return True
-        self._next = (self.num_timesteps // self._every + 1) * self._every
-        return super()._on_step()
-
-
-def read_evaluations(path: pathlib.Path) -> tuple[list[Any], list[Any], list[Any]]:
-    """
-    :param path: A file as SB3's EvalCallback writes it.
-    :return: Timesteps, returns and lengths of each evaluation; none if the file can't be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            timesteps, returns, lengths = (list(file[name]) for name in ("timesteps", "results", "ep_lengths"))
-    except (OSError, ValueError, KeyError, EOFError):
-        return [], [], []
-    return (timesteps, returns, lengths) if len(timesteps) == len(returns) == len(lengths) else ([], [], [])
 
 
 def add_evaluation(path: pathlib.Path, timesteps: int, returns: list[float], lengths: list[int]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sb3_reinforce.cli.errors import CliError, Stopped, say
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.version import __version__
 
 COMMANDS = {
@@ -78,9 +79,8 @@ def _command(name: str) -> ModuleType:
     if is_watched:
         print(f"sb3-reinforce {__version__}: importing PyTorch and Stable-Baselines3 ...", end="", file=sys.stderr, flush=True)
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise CliError(f'{name} needs more packages ({error}): pip install ".[{extra}]" from a clone') from error
+        with needs(extra, f"sb3-reinforce {name}"):
+            return importlib.import_module(module)
     finally:
         if is_watched:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """What the commands have in common."""
 
 import contextlib
-import importlib
 import pathlib
 import re
 import tempfile
@@ -15,18 +14,6 @@ from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
 Model = REINFORCE | RandomWeightSearch
-
-
-def require_extra(*modules: str) -> None:
-    """
-    :param modules: Names of modules that come with the extra.
-    :raises CliError: If one is not installed.
-    """
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise CliError(f"this needs the package '{module}': pip install \".[extra]\" from a clone") from error
 
 
 def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:

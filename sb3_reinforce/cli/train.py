@@ -1,5 +1,7 @@
 """``sb3-reinforce train``"""
 
+import importlib
+import itertools
 import json
 import time
 import warnings
@@ -14,13 +16,15 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from sb3_reinforce.cli.arguments import as_argument, choose_policy, custom_objects_for, read_policy
 from sb3_reinforce.cli.environments import environments_of
 from sb3_reinforce.cli.errors import CliError, Stopped, Terminated
-from sb3_reinforce.cli.evaluating import EVALUATIONS, PeriodicEvaluations, add_evaluation, evaluate, make_eval_env
+from sb3_reinforce.cli.evaluating import add_evaluation, evaluate, make_eval_env
 from sb3_reinforce.cli.resuming import Checkpoints, ended_by_sigterm, log_episodes, make_logger, remove_checkpoints
 from sb3_reinforce.cli.run_folder import new_run_folder
 from sb3_reinforce.cli.settings import Plan, read_plan
-from sb3_reinforce.cli.shared import Model, env_of, require_extra, save_where_there_is_room
+from sb3_reinforce.cli.shared import Model, env_of, save_where_there_is_room
 from sb3_reinforce.common.callbacks import EpisodeDurationCallback
+from sb3_reinforce.common.eval_callback import EVALUATIONS, EvalCallbackAtTimesteps
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE, cut_off_message
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.normalization_files import write_normalization
 from sb3_reinforce.common.saving import write_atomically
 from sb3_reinforce.common.tensorboard import EpisodeVideoCallback, log_evaluation, tensorboard_callbacks
@@ -35,12 +39,15 @@ def main(arguments: Sequence[str]) -> int:
 
     :param arguments: Of the command line, after ``train``.
     :return: Exit status.
-    :raises CliError: If the environment can't be made or trained on, a package is missing, or there is nothing to go on with.
+    :raises CliError: If the environment can't be made or trained on, or there is nothing to go on with.
+    :raises ImportError: If a package is missing.
     :raises Stopped: After Ctrl-C in the evaluation.
     :raises Terminated: After SIGTERM; what was learned is saved.
     """
     plan = read_plan(arguments)
-    require_extra("rich", "tqdm", "matplotlib", "pandas")
+    with needs("extra", "sb3-reinforce train"):  # before hours of training
+        for package in ("tqdm", "matplotlib", "pandas"):
+            importlib.import_module(package)
     Training(plan).run()
     return 0
 
@@ -158,8 +165,8 @@ class Training:
         if command.video_freq > 0:
             callbacks.append(EpisodeVideoCallback(self._make_rendered_env, command.video_freq))
         if command.eval_freq > 0 and command.n_eval_episodes > 0:
-            env = self._make_eval_env()
-            callbacks.append(PeriodicEvaluations(env, command.eval_freq, path, command.n_eval_episodes))
+            timesteps = itertools.count(command.eval_freq, command.eval_freq)
+            callbacks.append(EvalCallbackAtTimesteps(self._make_eval_env(), timesteps, path, command.n_eval_episodes))
         return callbacks
 
     def _make_eval_env(self) -> VecEnv:

@@ -16,7 +16,10 @@ def needs(extra: str, who: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        first = error
+        while isinstance(first.__cause__, ImportError):  # a module of ours has said so already
+            first = first.__cause__
         raise ImportError(
-            f"{who} needs the package '{error.name}'. In a clone of sb3-reinforce: pip install \".[{extra}]\"",
-            name=error.name,
+            f"{who} needs the package '{first.name}' ({first}). In a clone of sb3-reinforce: pip install \".[{extra}]\"",
+            name=first.name,
         ) from error

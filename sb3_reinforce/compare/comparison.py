@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sb3_reinforce.common.extras import needs
+
 if TYPE_CHECKING:  # which take seconds to import, and are an extra
     import pandas as pd
 
@@ -91,15 +93,13 @@ def compare(
     :raises RuntimeError: If another comparison is at work in the folder.
     :raises OSError: If the table or the report can't be written.
     """
-    try:
+    with needs("compare", "A comparison"):
         from sb3_reinforce.compare import plan as planning
         from sb3_reinforce.compare import results as storage
         from sb3_reinforce.compare.execute import backend as running_on
         from sb3_reinforce.compare.execute import check_backend, execute_all
         from sb3_reinforce.compare.locks import only_one_in, remove_leftovers
         from sb3_reinforce.compare.report import write_report
-    except ImportError as error:
-        raise ImportError(f'A comparison needs more packages ({error}): pip install ".[compare]"') from error
     check_backend(backend, n_jobs, address)
     plan = planning.make_plan(
         algos, envs, seeds, timesteps, eval_freq, n_eval_episodes, max_episode_steps, hyperparams, device

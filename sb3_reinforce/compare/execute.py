@@ -16,6 +16,7 @@ from joblib._parallel_backends import FallbackToBackend, LokyBackend
 from joblib.executor import get_memmapping_executor
 
 from sb3_reinforce.common.constraints import Interval, OneOf, Test, check_arguments
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.compare.run import Outcome, execute
 from sb3_reinforce.compare.workers import end_with_parent
@@ -181,11 +182,9 @@ def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS", "local")
     if address not in ("local", "auto"):
         _use_rays_token()
-    try:
+    with needs("ray", "The backend ray"):
         import ray
         from ray.util.joblib.ray_backend import RayBackend
-    except ImportError as error:
-        raise ImportError(f'The backend ray needs Ray ({error}): pip install ".[ray]"') from error
 
     class StreamingRayBackend(RayBackend):
         """Hands over results as they come, which Ray's pool can do; joblib takes it for one of multiprocessing."""
@@ -205,12 +204,10 @@ def _ray(n_jobs: int, address: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _dask(n_jobs: int, address: str | None) -> Iterator[None]:
-    try:
+    with needs("dask", "The backend dask"):
         import dask
         from distributed import Client
         from joblib._dask import DaskDistributedBackend
-    except ImportError as error:
-        raise ImportError(f'The backend dask needs Dask ({error}): pip install ".[dask]"') from error
 
     class WatchfulDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
         """Also hands over what there is to say of a run that has killed its workers, for which joblib would wait forever."""

@@ -8,8 +8,7 @@ import pathlib
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +16,17 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from rl_zoo3 import ALGOS
-from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import threadpool_limits
 
-from sb3_reinforce.common.evaluation import CutOffCounter, limit_episodes
-from sb3_reinforce.common.masked_observations import tell_masks_to
+from sb3_reinforce.common.eval_callback import MAX_EVAL_ENVS, EvalCallbackAtTimesteps
+from sb3_reinforce.common.evaluation import limit_episodes
 from sb3_reinforce.compare.locks import temporary_folder
 from sb3_reinforce.compare.plan import Run, RunName
 from sb3_reinforce.zoo.experiment_manager import ExperimentManager, in_order
 
-# An evaluation plays this many episodes at a time
-MAX_EVAL_ENVS = 10
 # Two runs at a time would share the global generators and standard output of their process
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -182,58 +178,12 @@ class Experiment(ExperimentManager):
         self.evaluations = EvalCallbackAtTimesteps(
             eval_env,
             self.run.evaluation_timesteps,
-            n_eval_episodes=self.n_eval_episodes,
-            log_path=self.save_path,
-            best_model_save_path=self.save_path,
-            deterministic=self.deterministic_eval,
-            verbose=0,
+            pathlib.Path(self.save_path),
+            self.n_eval_episodes,
+            self.deterministic_eval,
+            to_the_end=True,
         )
         self.callbacks.append(self.evaluations)
-
-
-class EvalCallbackAtTimesteps(EvalCallback):
-    """
-    SB3's EvalCallback at given timesteps, so that runs with different numbers of environments have theirs in common.
-    An evaluation takes place at the first step that reaches its timesteps, and is entered under these; that at 0 before
-    training.
-
-    If training ends before them all, as when RandomWeightSearch has solved the environment, the final policy is
-    evaluated at those that are left.
-
-    :param eval_env: The environments to evaluate on.
-    :param timesteps: The timesteps to evaluate at, in rising order.
-    :param kwargs: As EvalCallback's.
-    """
-
-    def __init__(self, eval_env: VecEnv, timesteps: Iterable[int], **kwargs: Any) -> None:
-        super().__init__(eval_env, eval_freq=1, **kwargs)
-        self.n_cut_off: list[int] = []
-        """For each evaluation so far, how many of its episodes were cut off because they did not end."""
-        self._counter = CutOffCounter()
-        self._to_come = deque(timesteps)
-
-    def _on_training_start(self) -> None:
-        tell_masks_to(self.model, self.eval_env)
-        self._evaluate_up_to(0)
-
-    def _on_step(self) -> bool:
-        self._evaluate_up_to(self.model.num_timesteps)
-        return True
-
-    def _on_training_end(self) -> None:
-        self._evaluate_up_to(np.inf)
-
-    def _evaluate_up_to(self, timesteps: float) -> None:
-        while self._to_come and self._to_come[0] <= timesteps:
-            self.num_timesteps = self._to_come.popleft()
-            self._counter = CutOffCounter()
-            super()._on_step()
-            self.n_cut_off.append(self._counter.n_cut_off)
-
-    def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
-        """What EvalCallback hands to ``evaluate_policy`` as its callback."""
-        super()._log_success_callback(locals_, globals_)
-        self._counter(locals_, globals_)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ The RL Zoo (rl_zoo3) with REINFORCE and RandomWeightSearch in it, by the side of
 import importlib
 from types import ModuleType
 
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
@@ -21,10 +22,8 @@ def import_rl_zoo3(module: str) -> ModuleType:
     :return: The module.
     :raises ImportError: If it, or something that it needs, is not installed.
     """
-    try:
+    with needs("zoo", module):
         return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f'{module} can\'t be imported ({error}): pip install ".[zoo]" from a clone') from error
 
 
 def register() -> None:

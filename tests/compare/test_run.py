@@ -15,13 +15,12 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.envs.registration import EnvSpec
 from rl_zoo3 import ALGOS
 from stable_baselines3 import A2C, DQN
-from stable_baselines3.common.env_util import make_vec_env
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sb3_reinforce.common.evaluation import EpisodeLimit
 from sb3_reinforce.compare.plan import Run
 from sb3_reinforce.compare.results import keep
-from sb3_reinforce.compare.run import EvalCallbackAtTimesteps, Experiment, Outcome, check, execute
+from sb3_reinforce.compare.run import Experiment, Outcome, check, execute
 from sb3_reinforce.zoo.__main__ import main as zoo
 from tests.compare.tiny import HYPERPARAMS, plan
 
@@ -124,22 +123,6 @@ def test_a_run_that_ends_early_is_evaluated_as_it_then_is() -> None:
     assert outcome.files is not None
     steps = sum(int(line.split(",")[1]) for line in outcome.files["0.monitor.csv"].decode().splitlines()[2:])
     assert steps < 2000
-
-
-def test_an_evaluation_reached_in_one_long_step_is_made_for_each_of_its_timesteps(tmp_path: pathlib.Path) -> None:
-    env = make_vec_env("CartPole-v1", 1)
-    model = A2C("MlpPolicy", env, seed=0)
-    callback = EvalCallbackAtTimesteps(env, [10, 20, 90, 200], n_eval_episodes=1, log_path=str(tmp_path), verbose=0)
-    callback.init_callback(model)
-    model._setup_learn(100)
-    for reached in (9, 25, 90):
-        model.num_timesteps = reached
-        callback.on_step()
-    with np.load(tmp_path / "evaluations.npz") as log:
-        assert log["timesteps"].tolist() == [10, 20, 90]
-    callback.on_training_end()
-    with np.load(tmp_path / "evaluations.npz") as log:
-        assert log["timesteps"].tolist() == [10, 20, 90, 200]
 
 
 class Alternation(gym.Env[np.ndarray, int]):
