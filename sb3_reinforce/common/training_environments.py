@@ -48,6 +48,7 @@ class TrainingEnvironments:
         self._last: tuple[Any, np.ndarray] | None = None
         self._dtype, self._shape = env.observation_space.dtype, (env.num_envs, *(env.observation_space.shape or ()))
         self._ranges = DiscreteRanges(env.observation_space)
+        self._has_ranges = bool(self._ranges)  # asked for at every step
         self._rewards_dtype, self._rewards_shape = np.dtype(np.float32), (env.num_envs,)
         self._n_steps = 0
         self.masks: ActionMasks | None = None
@@ -123,7 +124,7 @@ class TrainingEnvironments:
             obs, rewards, dones, infos = self.env.step(actions.view())  # an object that nobody else has: it is our move
             if type(obs) is not np.ndarray or obs.dtype is not self._dtype or obs.shape != self._shape:
                 obs = self._declared(obs)
-            if self._ranges:
+            if self._has_ranges:
                 self._ranges.check(obs, self.name)
             if rewards.dtype is not self._rewards_dtype or rewards.shape != self._rewards_shape:
                 self._check_rewards(rewards)

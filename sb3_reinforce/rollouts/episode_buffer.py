@@ -56,6 +56,7 @@ class EpisodeBuffer(BaseBuffer):
         # Float for MultiBinary too, since torch's Bernoulli wants the type of its probabilities
         self._action_dtype = np.float32 if isinstance(action_space, (spaces.Box, spaces.MultiBinary)) else np.int64
         self._no_dones = bytes(n_envs)
+        self._dtype, self._shape = observation_space.dtype, (n_envs, *(observation_space.shape or ()))
         self._max_steps = self._choose_max_steps()
         self.reset()
 
@@ -136,8 +137,8 @@ class EpisodeBuffer(BaseBuffer):
             for key, array in self._observations.items():
                 array[step] = obs[key]
         else:
-            array = self._observations
-            array[step] = obs if obs.dtype is array.dtype and obs.shape == array.shape[1:] else self._declared(obs)
+            fits = obs.dtype is self._dtype and obs.shape == self._shape
+            self._observations[step] = obs if fits else self._declared(obs)
         self._actions[step] = actions
         self._rewards[step] = rewards
         if action_masks is not None:
