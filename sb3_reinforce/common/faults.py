@@ -39,22 +39,23 @@ def raise_explained(error: Exception, env: VecEnv, name: str, step: int) -> NoRe
         raise UnfitError(f"{error} It came {when}.") from error.__cause__
     owner = _owner_of_workers(env)
     workers = owner.processes if owner is not None else ()
-    if isinstance(error, (EOFError, OSError)) and (dead := _dead(workers)):
+    frame, function = _innermost_frame(error)
+    is_environments = function == "_raise_if_errors"  # Gymnasium hands on what an environment has raised in its process
+    if isinstance(error, (EOFError, OSError)) and not is_environments and (dead := _dead(workers)):
         message = _message_of_dead_workers(dead, workers, env, name, when)
         close_what_is_left(env)
         raise RuntimeError(message) from error
-    frame, function = _innermost_frame(error)
     if isinstance(reward := frame.get("reward", 0.0), (bool, np.bool_)) or not Interval(finite=False).allows(reward):
         raise ValueError(
             f"The environment {name} returned the reward {shown(reward)} {when}, of {type(reward)}, but a reward must be one "
             f"real number ({error}). Nothing was learned from this rollout. Mend the environment."
         ) from error
-    if frame.get("__module__", "").startswith(_HANDLERS) and function != "_raise_if_errors":
+    if frame.get("__module__", "").startswith(_HANDLERS) and not is_environments:
         raise ValueError(
             f"What the environment {name} returned {when} can't be used: {type(error).__name__}: {error}. Nothing was learned "
             "from this rollout. Mend the environment (stable_baselines3.common.env_checker.check_env may find what is wrong)."
         ) from error
-    if function == "_raise_if_errors":  # Gymnasium has ended that worker, and the others are of no use without it
+    if is_environments:  # Gymnasium has ended that worker, and the others are of no use without it
         close_what_is_left(env)
     if hasattr(error, "add_note"):  # from Python 3.11 on
         error.add_note(f"Raised by the environment {name} {when}, from which nothing was learned.")

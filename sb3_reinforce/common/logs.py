@@ -52,7 +52,8 @@ def forgive_logs(logger: Logger, env: VecEnv) -> None:
     From now on, a full disk or the like ends no training by what SB3's logger or a Monitor writes.
 
     :param logger: The algorithm's.
-    :param env: The training environment. (In the processes of an AsyncVectorEnv, its Monitors are out of reach.)
+    :param env: The training environment. Monitors in the processes of an AsyncVectorEnv are out of reach: a VecMonitor around
+        its GymnasiumVecEnv is not.
     """
     for output in logger.output_formats:
         _forgive(output, "write", "close")

@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import sys
 import warnings
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -15,7 +17,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor
 
-from sb3_reinforce import REINFORCE, EpisodeDurationCallback, LiveChartCallback, RandomWeightSearch
+from sb3_reinforce import REINFORCE, EpisodeDurationCallback, GymnasiumVecEnv, LiveChartCallback, RandomWeightSearch
 from sb3_reinforce.common import live_chart
 from tests.disks import fill
 
@@ -99,6 +101,30 @@ def test_a_full_disk_ends_no_worker_of_a_subproc_vec_env(small_disk: pathlib.Pat
     for number in range(2):
         told = (tmp_path / f"{number}.txt").read_text()
         assert told.count("A log can't be written by ResultsWriter: [Errno 28]") in (1, 2), "to close is to write, too"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+@pytest.mark.filterwarnings("ignore:.*ERROR")
+def test_around_an_async_vector_env_a_full_disk_does_not_end_training_within_it_does(small_disk: pathlib.Path) -> None:
+    def make(number: int | None) -> gym.Env:
+        env = Talks(gym.make("CartPole-v1"))
+        return env if number is None else Monitor(env, str(small_disk / f"{number}.csv"), info_keywords=("text",))
+
+    processes = AsyncVectorEnv([lambda: make(None)] * 2, context="fork")
+    env = VecMonitor(GymnasiumVecEnv(processes), str(small_disk / "monitor.csv"), info_keywords=("text",))
+    with pytest.warns(RuntimeWarning, match="A log can't be written by ResultsWriter: .*No space left"):
+        assert _algorithm("reinforce", env).learn(2_000, callback=FillsTheDisk(small_disk)).num_timesteps >= 2_000
+    env.close()
+    (small_disk / "rest").unlink()
+    processes = AsyncVectorEnv([lambda: make(0), lambda: make(1)], context="fork")
+    model = _algorithm("reinforce", GymnasiumVecEnv(processes))
+    with pytest.raises(OSError, match="No space left") as caught:
+        model.learn(2_000, callback=FillsTheDisk(small_disk))
+    assert sys.version_info < (3, 11) or "Raised by the environment CartPole-v1 at step" in caught.value.__notes__[0]
+    processes.close()
+    env = DummyVecEnv([lambda: make(None)] * 2)
+    model.set_env(env)
+    assert model.learn(500, reset_num_timesteps=False).num_timesteps >= 500
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "search"])
