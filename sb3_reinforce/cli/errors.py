@@ -6,6 +6,8 @@ screen waits for it.
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 
@@ -45,6 +47,23 @@ def say(text: str, stream: TextIO | None = None) -> None:
         lines = [line if len(line) <= width else _folded(line, width) for line in text.splitlines()]
         text = "\n".join(lines)
     print(text, file=stream)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """
+    Within, a terminal is told that something happens that takes seconds. Afterwards the line is gone.
+
+    :param text: What happens.
+    """
+    is_watched = sys.stderr.isatty()
+    if is_watched:
+        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if is_watched:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _folded(line: str, width: int) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from sb3_reinforce.cli.errors import CliError, Stopped, say
+from sb3_reinforce.cli.errors import CliError, Stopped, busy, say
 from sb3_reinforce.common.extras import needs
 from sb3_reinforce.version import __version__
 
@@ -75,12 +75,5 @@ def _run(name: str, arguments: list[str]) -> int:
 def _command(name: str) -> ModuleType:
     """The module of a command. To import what it needs takes seconds, so a terminal is told that something happens."""
     module, _, extra = COMMANDS[name]
-    is_watched = sys.stderr.isatty()
-    if is_watched:
-        print(f"sb3-reinforce {__version__}: importing PyTorch and Stable-Baselines3 ...", end="", file=sys.stderr, flush=True)
-    try:
-        with needs(extra, f"sb3-reinforce {name}"):
-            return importlib.import_module(module)
-    finally:
-        if is_watched:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    with busy(f"sb3-reinforce {__version__}: importing PyTorch and Stable-Baselines3"), needs(extra, f"sb3-reinforce {name}"):
+        return importlib.import_module(module)

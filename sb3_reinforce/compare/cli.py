@@ -1,12 +1,14 @@
 """``sb3-reinforce compare``"""
 
+import importlib
 import pathlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from sb3_reinforce.cli.errors import Stopped
+from sb3_reinforce.cli.errors import Stopped, busy
 from sb3_reinforce.cli.options import COUNT, PATH, SEED, Option, options_of, parse
+from sb3_reinforce.common.extras import needs
 from sb3_reinforce.compare.comparison import Comparison, compare
 
 N_NAMED = 10
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     :raises Stopped: After Ctrl-C.
     """
     given = read_arguments(arguments)
+    with busy("Importing the RL Zoo, pandas and matplotlib"), needs("compare", "sb3-reinforce compare"):
+        importlib.import_module("sb3_reinforce.compare.execute")
+        importlib.import_module("sb3_reinforce.compare.report")
     try:
         comparison = compare(**given)
     except KeyboardInterrupt as stop:
@@ -55,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
     print(results_table(comparison.results))
     print(f"The report:\n  {comparison.report}")
+    print(f"Hyperparameters and scores of all runs side by side:\n  tensorboard --logdir {comparison.folder}")
     if comparison.failures:
         raise RuntimeError(_failure_message(comparison))
     return 0

@@ -98,6 +98,7 @@ def compare(
         from sb3_reinforce.compare import results as storage
         from sb3_reinforce.compare.execute import backend as running_on
         from sb3_reinforce.compare.execute import check_backend, execute_all
+        from sb3_reinforce.compare.hparams import write_hyperparameters
         from sb3_reinforce.compare.locks import only_one_in, remove_leftovers
         from sb3_reinforce.compare.report import write_report
     check_backend(backend, n_jobs, address)
@@ -127,6 +128,8 @@ def compare(
             storage.write_table(folder / "times.csv", times)
             _mention_what_was_cut_off(results)
             thresholds = {run.name.env: run.spec.reward_threshold for run in plan.runs}
+            write_hyperparameters(folder, plan, results)
+            print("Writing the report: statistics and figures ...", file=sys.stderr)
             report = write_report(folder, results, thresholds, _details(plan, failures, times))
     finally:
         remove_leftovers()

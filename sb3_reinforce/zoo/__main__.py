@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from sb3_reinforce.cli import main as command_line
-from sb3_reinforce.cli.errors import CliError
+from sb3_reinforce.cli.errors import CliError, busy
 from sb3_reinforce.zoo import import_rl_zoo3, register
 
 # Where each command is: rl_zoo3 has some as functions of the same name, and some as scripts
@@ -62,7 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     if name not in FUNCTIONS and name not in SCRIPTS:
         print(f"{HELP}\n\nerror: there is no command '{name}'", file=sys.stderr)
         return 2
-    register()
+    with busy("Importing the RL Zoo"):
+        register()
     from sb3_reinforce.zoo.arguments import check, in_the_zoos_words, is_of_ours, values_explained
     from sb3_reinforce.zoo.reading import TRUSTED, reading_a_run
 

@@ -103,7 +103,10 @@ def test_the_command_line_and_the_report(capsys: pytest.CaptureFixture[str]) -> 
     assert main(arguments("--seeds", "3", "7", algos=["reinforce", "a2c"], envs=["CartPole-v1"])) == 0
     (folder,) = pathlib.Path("logs").iterdir()
     assert re.fullmatch("comparison_[0-9a-f]{8}", folder.name)
-    assert f"The report:\n  {folder}/report.html" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"The report:\n  {folder}/report.html" in out
+    assert f"  tensorboard --logdir {folder}\n" in out
+    assert len([*folder.glob("*/*/events.out.tfevents.*")]) == 4
     assert set(pd.read_csv(folder / "results.csv")["seed"]) == {3, 7}
     text = (folder / "report.md").read_text()
     for said in ("reinforce", "a2c", "CartPole-v1", "n_episodes", "stable-baselines3"):
