@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_reinforce.common.constraints import shown
 from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.tensorboard.hyperparameters import unscheduled
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _TEMPLATE = pathlib.Path(__file__).with_name("card.md")
 _DISTRIBUTION = "sb3-reinforce"
 _NO_HYPERPARAMETERS = {"self", "policy", "env", "device", "verbose", "tensorboard_log", "_init_setup_model"}
+_NO_SETTINGS = {*_NO_HYPERPARAMETERS, "venv", "training"}
 _CONTENTS = {
     "config.json": "hyperparameters and versions",
     "results.json": "the evaluation",
@@ -60,6 +63,7 @@ def hyperparameters(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    value = unscheduled(value)
     value = value.item() if isinstance(value, np.generic) else value
     return value if value is None or isinstance(value, (bool, int, float, str)) else _text(value)
 
@@ -126,8 +130,9 @@ def model_card(
         dataset_id=env_id,
     )
     tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3", _DISTRIBUTION]
-    is_trusted = not list(pickled)
+    is_trusted, is_ours = not list(pickled), _is_ours(model)
     name = zoo_name(model)
+    algo = "" if is_ours else f" --algo {name}"  # a file of ours says it
     return ModelCard.from_template(
         ModelCardData(library_name="stable-baselines3", tags=tags, **result),
         template_path=str(_TEMPLATE),
@@ -140,11 +145,11 @@ def model_card(
         n_eval_episodes=evaluation.n_eval_episodes,
         actions="the most probable" if evaluation.is_deterministic else "drawn",
         install=install_line("extra,hub"),
-        snippet=_snippet(repo_id, env_id, is_trusted),
+        snippet=_snippet(model, repo_id, filename, env_id, is_trusted),
         filename=filename,
-        enjoy=f"sb3-reinforce enjoy {filename} --env {env_id}{'' if is_trusted else ' --trusted'}",
+        enjoy=f"sb3-reinforce enjoy {filename}{algo} --env {env_id}{'' if is_trusted else ' --trusted'}",
         train=f"sb3-reinforce train --algo {name} --env {env_id}",
-        trust=_trust(list(pickled)),
+        trust=_trust(list(pickled), is_ours),
         training=_training(model, env_id),
         files={file: _CONTENTS.get(file, "the model") for file in files},
     )
@@ -159,39 +164,94 @@ def zoo_name(model: BaseAlgorithm) -> str:
     return "random_weight_search" if name == "RandomWeightSearch" else name.lower()
 
 
-def _snippet(repo_id: str, env_id: str, is_trusted: bool) -> str:
-    trusted = "" if is_trusted else ", trusted=True"
-    return f'''from stable_baselines3.common.evaluation import evaluate_policy
+def _is_ours(model: BaseAlgorithm) -> bool:
+    return _package_of(model) == "sb3_reinforce"
 
+
+def _package_of(model: BaseAlgorithm) -> str:
+    return type(model).__module__.partition(".")[0]
+
+
+def _snippet(model: BaseAlgorithm, repo_id: str, filename: str, env_id: str, is_trusted: bool) -> str:
+    loading = _loading_ours(repo_id, env_id, is_trusted) if _is_ours(model) else _loading(model, repo_id, filename, env_id)
+    return f"""from stable_baselines3.common.evaluation import evaluate_policy
+{loading}
+mean_reward, std_reward = evaluate_policy(model, model.get_env(), n_eval_episodes=10)
+print(f"{{mean_reward:.2f}} +/- {{std_reward:.2f}}")"""
+
+
+def _loading_ours(repo_id: str, env_id: str, is_trusted: bool) -> str:
+    trusted = "" if is_trusted else ", trusted=True"
+    return f'''
 from sb3_reinforce.sharing import load_from_hub
 
-model = load_from_hub("{repo_id}", env="{env_id}"{trusted})
-mean_reward, std_reward = evaluate_policy(model, model.get_env(), n_eval_episodes=10)
-print(f"{{mean_reward:.2f}} +/- {{std_reward:.2f}}")'''
+model = load_from_hub("{repo_id}", env="{env_id}"{trusted})'''
 
 
-def _trust(pickled: list[str]) -> str:
+def _loading(model: BaseAlgorithm, repo_id: str, filename: str, env_id: str) -> str:
+    """Of another algorithm, which loads itself."""
+    name, normalizing = type(model).__name__, ""
+    if model.get_vec_normalize_env() is not None:
+        normalizing = f'''
+env = read_normalization(pathlib.Path(hf_hub_download("{repo_id}", "vec_normalize.json")), env)
+env.training = env.norm_reward = False'''
+    imports = ["from huggingface_hub import hf_hub_download", f"from {_package_of(model)} import {name}"]
+    if normalizing:
+        imports += ["import pathlib", "from sb3_reinforce.common.normalization_files import read_normalization"]
+    lines = "\n".join([*imports, "from stable_baselines3.common.env_util import make_vec_env"])
+    return f'''{lines}
+
+env = make_vec_env("{env_id}"){normalizing}
+model = {name}.load(hf_hub_download("{repo_id}", "{filename}"), env)'''
+
+
+def _trust(pickled: list[str], is_ours: bool) -> str:
     if pickled:
+        only = "use `trusted=True`" if is_ours else "load it"
         return (
-            f"Parts of the file are pickles ({', '.join(pickled)}), and to read a pickle runs code that is in it. Only use "
-            "`trusted=True` if you trust who made this repository."
+            f"Parts of the file are pickles ({', '.join(pickled)}), and to read a pickle runs code that is in it. Only {only} "
+            "if you trust who made this repository."
         )
     return "Nothing that is in the file is run when it is loaded: it is read as numbers, texts and names."
 
 
 def _training(model: BaseAlgorithm, env_id: str) -> str:
     """The call of the constructor, with the arguments that are not the defaults."""
-    parameters = inspect.signature(type(model)).parameters
-    lines = []
-    for name, value in sorted(vars(model).items()):
-        is_argument = name in parameters and name not in _NO_HYPERPARAMETERS
-        if is_argument and not _is_default(value, parameters[name].default) and not (name == "policy_kwargs" and not value):
-            lines.append(f"    {name}={pprint.pformat(value) if isinstance(value, str) else _text(value)},\n")
-    arguments = f'    "{type(model.policy).__name__}",\n    "{env_id}",\n' + "".join(lines)
-    return f"{type(model).__name__}(\n{arguments})"
+    arguments = [f'"{_policy_name(model)}"', _environments(model, env_id), *_not_defaults(model)]
+    return f"{type(model).__name__}(\n{''.join(f'    {argument},{chr(10)}' for argument in arguments)})"
+
+
+def _policy_name(model: BaseAlgorithm) -> str:
+    """As the constructor takes it."""
+    own = type(model.policy).__name__
+    aliases = [alias for alias, policy in model.policy_aliases.items() if policy is type(model.policy)]
+    return own if own in aliases or not aliases else aliases[0]
+
+
+def _environments(model: BaseAlgorithm, env_id: str) -> str:
+    """A single one by its id."""
+    made = f'make_vec_env("{env_id}", n_envs={model.n_envs})'
+    normalization = model.get_vec_normalize_env()
+    if normalization is None:
+        return f'"{env_id}"' if model.n_envs == 1 else made
+    return f"VecNormalize({', '.join([made, *_not_defaults(normalization)])})"
+
+
+def _not_defaults(of: BaseAlgorithm | VecNormalize) -> list[str]:
+    """The arguments that it was made with, as they would be written."""
+    parameters = inspect.signature(type(of)).parameters
+    names = sorted((vars(of).keys() & parameters.keys()) - _NO_SETTINGS)
+    values = {name: unscheduled(getattr(of, name)) for name in names}
+    return [
+        f"{name}={pprint.pformat(value) if isinstance(value, str) else _text(value)}"
+        for name, value in values.items()
+        if not _is_default(value, parameters[name].default) and not (name == "policy_kwargs" and not value)
+    ]
 
 
 def _is_default(value: Any, default: Any) -> bool:
+    if default is None and isinstance(value, type):
+        return value.__module__.startswith("stable_baselines3")  # its buffers, which it has filled in
     try:
         return bool(value == default)
     except Exception:

@@ -186,6 +186,21 @@ def test_the_card_says_what_it_is_and_its_snippets_run(hub: LocalHub, capsys: py
     )
 
 
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_the_card_of_another_algorithm(hub: LocalHub, is_normalized: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    model = PPO("MlpPolicy", normalized() if is_normalized else "CartPole-v1", n_steps=32, batch_size=32, seed=0, device="cpu")
+    package(model, repo_id="me/ppo")
+    card = hub.repositories["me/ppo"]["README.md"].decode()
+    assert "sb3-reinforce enjoy ppo-CartPole-v1.zip --algo ppo --env CartPole-v1" in card
+    playing, training = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(playing, {})
+    assert re.search(r"\d+\.\d\d \+/- ", capsys.readouterr().out)
+    again = eval(training, {"PPO": PPO, "VecNormalize": VecNormalize, "make_vec_env": make_vec_env})
+    assert (again.n_steps, again.seed) == (32, 0)
+    environments = again.get_vec_normalize_env()
+    assert (None if environments is None else environments.clip_obs) == (3.0 if is_normalized else None)
+
+
 def test_the_video_has_a_frame_for_each_timestep(model: REINFORCE, tmp_path: pathlib.Path) -> None:
     write_package(model, tmp_path, "CartPole-v1", REPO, n_eval_episodes=1, video_length=70)
     video = iio.imread(tmp_path / "replay.mp4")

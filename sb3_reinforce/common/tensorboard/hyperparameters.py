@@ -124,9 +124,16 @@ def _arguments_of(kind: type) -> list[str]:
     return [name for name in names if name not in NO_HYPERPARAMETERS and not name.startswith("_")]
 
 
+def unscheduled(value: Any) -> Any:
+    """
+    :param value: An algorithm's attribute.
+    :return: What its user gave, where SB3 has made a ``FloatSchedule`` of that: a number, or a function.
+    """
+    return getattr(value.value_schedule, "val", value.value_schedule) if isinstance(value, FloatSchedule) else value
+
+
 def _as_value(value: Any) -> Value:
-    if isinstance(value, FloatSchedule):
-        value = getattr(value.value_schedule, "val", value.value_schedule)
+    value = unscheduled(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (bool, int, float, str)):
