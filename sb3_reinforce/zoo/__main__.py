@@ -94,6 +94,8 @@ def _environments_to_play_in(module: str) -> Iterator[None]:
     """Within, what the RL Zoo plays in tells which actions are allowed, if the environment does; or why it can't be made."""
     from rl_zoo3 import utils
 
+    import_rl_zoo3(module)
+
     from sb3_reinforce.common.masked_observations import tell_action_masks
 
     def create_test_env(*args: Any, **kwargs: Any) -> Any:
