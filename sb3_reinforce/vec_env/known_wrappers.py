@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 
-Info: TypeAlias = dict[str, Any]
+from sb3_reinforce.vec_env.vector_infos import Info
+
 Step: TypeAlias = Callable[[gym.Env, Any], tuple[Any, Any, Any, Info]]
 """From an environment and an action to observation, reward, whether the episode has ended, and an info of the caller's own."""
 
