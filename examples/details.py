@@ -98,29 +98,16 @@ class ForgetsEpsilon(EpisodeBuffer):
         return dataclasses.replace(super().rollout(), epsilons=np.zeros(self.n_episodes))
 
 
-class WithBuffer(REINFORCE):
+def with_buffer(buffer_class: type[EpisodeBuffer]) -> type[REINFORCE]:
     """REINFORCE with another buffer."""
 
-    buffer_class: type[EpisodeBuffer]
+    class WithBuffer(REINFORCE):
+        def _setup_model(self) -> None:
+            super()._setup_model()
+            n_episodes, spaces = self.rollout_buffer.n_episodes, (self.observation_space, self.action_space)
+            self.rollout_buffer = buffer_class(n_episodes, *spaces, self.device, self.n_envs)
 
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        n_episodes = self.rollout_buffer.n_episodes
-        self.rollout_buffer = self.buffer_class(
-            n_episodes, self.observation_space, self.action_space, self.device, self.n_envs
-        )
-
-
-class FinishesFirst(WithBuffer):
-    """Finish order in the place of start order."""
-
-    buffer_class = FinishBuffer
-
-
-class GradientOfThePolicy(WithBuffer):
-    """Epsilon in the actions and not in the gradient."""
-
-    buffer_class = ForgetsEpsilon
+    return WithBuffer
 
 
 class MeanOverTimesteps(REINFORCE):
@@ -222,7 +209,7 @@ def changes() -> Iterator[Change]:
     :return: All of them, the defaults first.
     """
     yield DEFAULTS
-    yield Change("rollout", "the first 8 episodes finished", algorithm=FinishesFirst)
+    yield Change("rollout", "the first 8 episodes finished", algorithm=with_buffer(FinishBuffer))
     for n_episodes in (2, 4, 16, 32):
         yield Change("episodes of a rollout", str(n_episodes), {"n_episodes": n_episodes})
     yield Change("environments", "1, where no step is idle", n_envs=1)
@@ -251,25 +238,27 @@ def changes() -> Iterator[Change]:
         yield Change("entropy bonus", f"{coefficient:g}", {"ent_coef": coefficient})
     yield EPSILON
     yield Change("epsilon", "from 1, 0.002 less an episode, to 0.05", {"epsilon": EpsilonSchedule(1.0, 0.05, 0.002)})
-    yield Change("epsilon", "0.2, the gradient without it", {"epsilon": 0.2}, "LinearSoftmaxPolicy", GradientOfThePolicy,
-                 reference=EPSILON.name)  # fmt: skip
+    forgetful = with_buffer(ForgetsEpsilon)
+    yield Change("epsilon", "0.2, the gradient without it", {"epsilon": 0.2}, algorithm=forgetful, reference=EPSILON.name)
     yield Change("first weights", "orthogonal, gain 0.01", policy=Orthogonal)
     yield Change("first weights", "orthogonal, gain 1", policy=OrthogonalOne)
     yield Change("observations", "normalised (VecNormalize)", wrap=_normalized(norm_reward=False))
     yield Change("rewards", "normalised (VecNormalize)", wrap=_normalized(norm_obs=False))
     yield Change("policy", "hidden linear layers [2, 4]", {"policy_kwargs": {"net_arch": [2, 4]}})
     yield MLP
-    relu = {"policy_kwargs": {"activation_fn": nn.ReLU}}
-    yield Change("MlpPolicy", "ReLU", relu, "MlpPolicy", reference=MLP.name)
-    plain = {"policy_kwargs": {"ortho_init": False}}
-    yield Change("MlpPolicy", "torch's first weights", plain, "MlpPolicy", reference=MLP.name)
-    yield Change("MlpPolicy", "step size 0.0003", {"learning_rate": 3e-4}, "MlpPolicy", reference=MLP.name)
-    yield Change("MlpPolicy", "gradient's norm at most 0.5", {"max_grad_norm": 0.5}, "MlpPolicy", reference=MLP.name)
+    variants: dict[str, dict[str, Any]] = {
+        "ReLU": {"policy_kwargs": {"activation_fn": nn.ReLU}},
+        "torch's first weights": {"policy_kwargs": {"ortho_init": False}},
+        "step size 0.0003": {"learning_rate": 3e-4},
+        "gradient's norm at most 0.5": {"max_grad_norm": 0.5},
+    }
+    for name, arguments in variants.items():
+        yield Change("MlpPolicy", name, arguments, "MlpPolicy", reference=MLP.name)
     yield NATURAL
-    natural = {"natural_gradient": True}
-    yield Change("natural gradient", "no line search", {**natural, "line_search": False}, reference=NATURAL.name)
-    yield Change("natural gradient", "target_kl 0.1", {**natural, "target_kl": 0.1}, reference=NATURAL.name)
-    yield Change("natural gradient", "damping 1", {**natural, "damping": 1.0}, reference=NATURAL.name)
+    natural = NATURAL.arguments
+    variants = {"no line search": {"line_search": False}, "target_kl 0.1": {"target_kl": 0.1}, "damping 1": {"damping": 1.0}}
+    for name, arguments in variants.items():
+        yield Change("natural gradient", name, {**natural, **arguments}, reference=NATURAL.name)
     yield Change("natural gradient", "no falling entropy bonus", natural, algorithm=NeverForgets, reference=NATURAL.name)
 
 
