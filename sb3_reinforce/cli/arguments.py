@@ -24,7 +24,10 @@ def as_argument(value: Any, is_ours: bool) -> Any:
     if not isinstance(value, str):
         return value
     if value.startswith("lin_"):
-        return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
+        try:
+            return LinearSchedule(float(value.removeprefix("lin_")), 0.0, 1.0)
+        except ValueError as error:
+            raise ValueError(f"a schedule must be lin_ and a number, as lin_0.1, but got '{value}'") from error
     return read_text(value, is_ours) if "(" in value or value[:1] in ("[", "{") else value
 
 

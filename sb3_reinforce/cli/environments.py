@@ -86,8 +86,10 @@ class Environments:
         for wrap in self.vec_wrappers:
             env = self._wrapped(wrap, env)
         if self.normalization is not None:
-            env = VecNormalize(env, **self.normalization)
-        return env if self.frame_stack is None else VecFrameStack(env, self.frame_stack)
+            env = self._wrapped(WrapperCall(VecNormalize, self.normalization), env)
+        if self.frame_stack is not None:
+            env = self._wrapped(WrapperCall(VecFrameStack, {"n_stack": self.frame_stack}), env)
+        return env
 
     def _wrapped(self, wrap: WrapperCall, env: Any) -> Any:
         try:

@@ -120,7 +120,8 @@ class Training:
         arguments = {
             name: as_argument(value, is_ours) for name, value in self.plan.hyperparameters.items() if name not in OF_THE_ZOO
         }
-        name = arguments.pop("policy", None) or choose_policy(algo, env)
+        given = arguments.pop("policy", None)
+        name = choose_policy(algo, env) if given is None else given
         self.plan.hyperparameters["policy"] = name
         policy = read_policy(name)
         check_policy_kwargs(arguments.get("policy_kwargs") or {}, policy, algorithm)

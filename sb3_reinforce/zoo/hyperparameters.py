@@ -159,6 +159,8 @@ def check_policy_kwargs(policy_kwargs: Mapping[str, Any], policy: str | type, al
     :param algorithm: The algorithm, which knows the policies by their names.
     :raises HyperparameterError: If the policy has no argument of that name, or the layers are such as SB3 no longer makes.
     """
+    if not isinstance(policy_kwargs, Mapping):
+        raise HyperparameterError(f"policy_kwargs must be name=value pairs in dict(...), but got {policy_kwargs!r}.")
     cls = algorithm.policy_aliases.get(policy) if isinstance(policy, str) else policy
     known = None if cls is None else _arguments_of(cls, OF_THE_ALGORITHM)
     if known is not None:
