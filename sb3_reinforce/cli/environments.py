@@ -69,7 +69,7 @@ class Environments:
         """
         :param n_envs: How many.
         :param seed: Of the environments.
-        :return: The fastest VecEnv there is. It has no Monitors in it.
+        :return: The fastest VecEnv there is. A PythonVecEnv has Monitors in it; others count episodes themselves.
         :raises CliError: If they can't be made, or wrappers would have to go around each.
         """
         if self.wrappers:
