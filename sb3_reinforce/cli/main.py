@@ -65,11 +65,20 @@ def _run(name: str, arguments: list[str]) -> int:
     except SystemExit as end:  # the options were wrong, and that has been said, or help was asked for
         return end.code if isinstance(end.code, int) else 2 if end.code else 0
     except (CliError, ImportError, ValueError, RuntimeError, ArithmeticError, OSError, AssertionError) as error:
-        say(f"error: {' '.join(str(error).split())}", sys.stderr)
+        say(f"error: {' '.join(_in_words(error).split())}", sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         say(str(stop) or "Stopped.", sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and error.filename is not None:
+        return (
+            f"'{error.filename}' can't be made a folder: it is a file, or there is one where a folder above it would be. Name "
+            "another folder (--log-folder)."
+        )
+    return str(error)
 
 
 def _command(name: str) -> ModuleType:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
         (["train", "--seed", "4294967296"], "--seed: must be a whole number from 0 to 4294967295, but got '4294967296'"),
         (["train", "--seed", "x"], "--seed.*'x'"),
         (["train", "--log-folder"], "--log-folder"),
-        (["train", "-f", "file"], "Not a directory: 'file/reinforce"),
+        (["train", "-f", "file"], "'file/reinforce/.*' can't be made a folder: it is a file, .*--log-folder"),
         (["train", "--env", "Blackjack-v1", "--defaults"], "Observations must be Box.*Tuple"),
         (["train", "--env", "Unbounded-v0"], "must have finite bounds"),
         (["train", "--env", "Pair-v0"], "Tuple"),
@@ -66,6 +66,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
         (["enjoy", "file", "--video", "film.avi"], "--video must end in"),
         (["compare", "--algo", "reinforce", "--env", "CartPole-v1", "--backend", "foo"], "--backend.*loky"),
         (["compare", "--env", "CartPole-v1"], "--algo"),
+        (["compare", "--algo", "reinforce", "--env", "CartPole-v1", "-f", "file"], "'file' can't be made a folder"),
         (["compare", "--algo", "reinforce", "--env", "CartPole-v1", "--seeds", "-1"], "--seeds"),
     ],
 )
