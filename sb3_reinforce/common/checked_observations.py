@@ -22,16 +22,21 @@ class _CheckedObservations:
         self.env, self.function, self.environment = env, type(env)._save_obs, environment
         self.dtype, self.shape = env.observation_space.dtype, env.observation_space.shape  # None for Dict spaces
         buffers: dict[Any, np.ndarray] = env.buf_obs  # under None, if an observation is one array
-        self.buffer = buffers.get(None) if self.function is DummyVecEnv._save_obs else None
-        env._save_obs = self  # type: ignore[method-assign]
+        buffer = buffers.get(None) if self.function is DummyVecEnv._save_obs else None
+        self.buffer = np.empty(0) if buffer is None else buffer
+        # Methods, which are called faster than an object is
+        env._save_obs = self.save if buffer is None else self.save_one_array  # type: ignore[method-assign]
 
-    def __call__(self, env_idx: int, obs: Any) -> None:
+    def save_one_array(self, env_idx: int, obs: Any) -> None:
+        """Where an observation is one array, and fits, as it nearly always does: what the function does, without a call."""
         if type(obs) is np.ndarray and obs.dtype is self.dtype and obs.shape == self.shape:
-            if self.buffer is not None:  # as it nearly always is: what the function does, without a call
-                self.buffer[env_idx] = obs
-                return
+            self.buffer[env_idx] = obs
         else:
-            self._check(obs)
+            self.save(env_idx, obs)
+
+    def save(self, env_idx: int, obs: Any) -> None:
+        """What the function does, after a look."""
+        self._check(obs)
         self.function(self.env, env_idx, obs)
 
     def _check(self, obs: Any) -> None:
