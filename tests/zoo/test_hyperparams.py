@@ -24,7 +24,16 @@ ENVIRONMENTS = {
     "Taxi-v4",
     "Blackjack-v1",
 }
-MUJOCO = {"HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "InvertedPendulum-v5"}
+MUJOCO = {
+    "Ant-v5",
+    "HalfCheetah-v5",
+    "Hopper-v5",
+    "InvertedDoublePendulum-v5",
+    "InvertedPendulum-v5",
+    "Reacher-v5",
+    "Swimmer-v5",
+    "Walker2d-v5",
+}
 """What guessing weights is not tuned for."""
 
 
@@ -36,6 +45,15 @@ def test_files_name_what_there_is(algo: str) -> None:
     for env, entry in FILES[algo].items():
         check_hyperparameters(entry, zoo.ALGORITHMS[algo], env)
         assert {"n_timesteps", "policy"} <= entry.keys(), env
+
+
+def test_the_file_of_linear_policies() -> None:
+    entries = yaml.safe_load((HYPERPARAMS / "reinforce_linear.yml").read_text())
+    assert entries.keys() <= MUJOCO
+    for env, entry in entries.items():
+        check_hyperparameters(entry, zoo.ALGORITHMS["reinforce"], env)
+        assert entry["policy"] == "LinearGaussianPolicy"
+        assert FILES["reinforce"][env]["policy"] == "MlpPolicy", "else it stands twice"
 
 
 def train(algo: str, env: str, n_timesteps: int) -> pathlib.Path:
