@@ -6,7 +6,7 @@ import pathlib
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
@@ -44,17 +44,26 @@ def _failure_named(path: pathlib.Path) -> Iterator[None]:
 
 @contextmanager
 def _in_its_folder(path: pathlib.Path) -> Iterator[None]:
-    """Make the folders that are missing, and remove them again if what is within fails."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    try:
+    with removes_new_folders_on_error(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
+
+
+@contextmanager
+def removes_new_folders_on_error(folder: pathlib.Path) -> Iterator[None]:
+    """
+    Within, a folder may be made, with those around it. If what is within fails, those that were not there before are removed
+    again, as far as they are empty.
+
+    :param folder: The folder.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
     except BaseException:
-        for folder in missing:
-            try:
-                folder.rmdir()
-            except OSError:  # somebody else has put something there
-                break
+        for each in missing:
+            with suppress(OSError):  # it was not made, or somebody else has put something there
+                each.rmdir()
         raise
 
 

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.masked_observations import tell_action_masks
 from sb3_reinforce.common.normalization_files import write_normalization
+from sb3_reinforce.common.saving import removes_new_folders_on_error
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.vec_env import PythonVecEnv
 from sb3_reinforce.zoo import ALGORITHMS, expressions
@@ -208,16 +209,14 @@ class CommandExperiment(ExperimentManager):
 @contextlib.contextmanager
 def _leaving_no_folder(path: pathlib.Path) -> Iterator[None]:
     """Within, a folder is made. After an error it is gone, with those around it that were not there before."""
-    new = [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
-        yield
-    except BaseException:
-        if new:
-            shutil.rmtree(path, ignore_errors=True)
-        for folder in new[1:]:
-            with contextlib.suppress(OSError):  # another training has come into it meanwhile
-                folder.rmdir()
-        raise
+    is_new = not path.exists()
+    with removes_new_folders_on_error(path.parent):
+        try:
+            yield
+        except BaseException:
+            if is_new:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
 class _KeepWhatWasFound(BaseCallback):
