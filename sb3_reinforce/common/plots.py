@@ -1,13 +1,14 @@
 """The picture of one training: its returns, and what says more than they do."""
 
-import io
 import json
 import pathlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from sb3_reinforce.common.figures import dress, new_panels, png_of
 from sb3_reinforce.common.log_keys import (
     BEST_CANDIDATE,
     EPSILONS,
@@ -61,21 +62,33 @@ def plot_training(
     :return: The figure, not shown and not saved yet.
     :raises ValueError: If no episode was logged.
     """
-    progress = pd.DataFrame(progress).replace([np.inf, -np.inf], np.nan)
-    if RETURN not in progress or progress[RETURN].count() == 0:
-        raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
-    if ax is not None:
-        _plot_returns(ax, progress, window, threshold, evaluation)
-        _dress(ax, title)
-        ax.legend(frameon=False, fontsize="small")
-        return ax.get_figure(root=True)  # type: ignore[return-value]
-    # The object-oriented way: it needs no display, and leaves the user's pyplot alone
-    from matplotlib.figure import Figure
+    if ax is None:
+        return draw_training(progress, title, window, threshold, evaluation, dpi)
+    _plot_returns(ax, _table(progress), window, threshold, evaluation)
+    dress(ax)
+    if title:
+        ax.set_title(title, loc="left", fontweight="bold")
+    ax.legend(frameon=False, fontsize="small")
+    return ax.get_figure(root=True)  # type: ignore[return-value]
 
+
+def draw_training(
+    progress: pd.DataFrame | list[dict[str, Any]],
+    title: str = "",
+    window: int = WINDOW,
+    threshold: float | None = None,
+    evaluation: Evaluation | None = None,
+    dpi: float = 150,
+    panels: "Callable[[int, float], list[Axes]]" = new_panels,
+) -> "Figure":
+    """
+    The figure of :func:`plot_training`, and its other arguments.
+
+    :param panels: Makes axes without data, for so many small panels and so many dots per inch.
+    """
+    progress = _table(progress)
     durations, curves = _has_durations_of_their_own(progress), _curves(progress)
-    n_small = int(durations) + len(curves)
-    figure = Figure(figsize=(8, 3.6 + 1.5 * n_small), dpi=dpi)
-    axes = list(figure.subplots(1 + n_small, 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * n_small)[:, 0])
+    axes = panels(int(durations) + len(curves), dpi)
     _plot_returns(axes[0], progress, window, threshold, evaluation)
     if durations:
         _plot_episodes(axes[1], progress, LENGTH, window)
@@ -85,21 +98,30 @@ def plot_training(
         panel.set_ylabel(label)
         if key in EPSILONS:
             panel.set_ylim(-0.05, 1.1 * progress[key].max())
-    for panel in axes:
-        _dress(panel)
-    for panel in axes[:-1]:
-        panel.set_xlabel("")
     n_rows = _put_legend_above(axes[0], title)
-    _set_margins(figure, axes, top=0.4 + 0.21 * n_rows)
+    figure: Figure = axes[0].get_figure(root=True)  # type: ignore[assignment]
+    _set_margins(figure, top=0.4 + 0.21 * n_rows)
     return figure
 
 
-def _set_margins(figure: "Figure", axes: list["Axes"], top: float) -> None:
+def _table(progress: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
+    """With the columns in which there is anything."""
+    table = pd.DataFrame(progress).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
+    if RETURN not in table:
+        raise ValueError("There is nothing to plot: no episode has ended yet, or the run had no EpisodeDurationCallback.")
+    return table
+
+
+def _points(progress: pd.DataFrame, *keys: str) -> list[np.ndarray]:
+    """Of each column, where all of them are logged. Shapes ``(n_rows,)``."""
+    values = progress[list(keys)].to_numpy(dtype=float)
+    return list(values[~np.isnan(values).any(axis=1)].T)
+
+
+def _set_margins(figure: "Figure", top: float) -> None:
     """In inches. To have matplotlib find them would take as long as all the rest, and a live chart is drawn often."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(0.9 / width, 0.55 / height, 1 - 0.2 / width, 1 - top / height, hspace=0.14)
-    for ax in axes:
-        ax.yaxis.set_label_coords(-0.65 / (width - 1.1), 0.5)
 
 
 def _put_legend_above(ax: "Axes", title: str) -> int:
@@ -108,11 +130,12 @@ def _put_legend_above(ax: "Axes", title: str) -> int:
 
     :return: How many rows the legend has.
     """
-    n_labels = len(ax.get_legend_handles_labels()[1])
-    n_columns = 4 if n_labels <= 4 else 3
-    n_rows = -(-n_labels // n_columns)
-    style: dict[str, Any] = {"ncols": n_columns, "frameon": False, "fontsize": "small", "borderaxespad": 0.2}
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
+    labels, last = ax.get_legend_handles_labels()[1], ax.get_legend()
+    n_columns = 4 if len(labels) <= 4 else 3
+    n_rows = -(-len(labels) // n_columns)
+    if last is None or [text.get_text() for text in last.get_texts()] != labels:
+        style: dict[str, Any] = {"ncols": n_columns, "frameon": False, "fontsize": "small", "borderaxespad": 0.2}
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), **style)
     # Where it is to be: to find that out, matplotlib would lay out all tick labels twice
     ax.set_title(title, loc="left", fontweight="bold", y=1, pad=8 + 15 * n_rows)
     return n_rows
@@ -122,18 +145,17 @@ def _has_durations_of_their_own(progress: pd.DataFrame) -> bool:
     """Whether durations say what returns do not: they vary, and returns do not rise or fall with them in a straight line."""
     if LENGTH not in progress:
         return False
-    both = progress[[LENGTH, RETURN]].dropna()
-    n_values = both.nunique()
-    if n_values.min() < 2:
-        return bool(n_values[LENGTH] > 1)
-    return bool(abs(np.corrcoef(both[LENGTH], both[RETURN])[0, 1]) < 0.99)
+    lengths, returns = _points(progress, LENGTH, RETURN)
+    lengths_vary, returns_vary = (bool((values != values[:1]).any()) for values in (lengths, returns))
+    if lengths_vary and returns_vary:
+        return bool(abs(np.corrcoef(lengths, returns)[0, 1]) < 0.99)
+    return lengths_vary
 
 
 def _curves(progress: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Key, label and colour of what has a panel of its own. An epsilon that is always 0 has none."""
-    logged = progress.columns[progress.notna().any()]
-    losses = [(key, label, ORANGE) for key, label in LOSSES.items() if key in logged]
-    epsilons = [(key, "Epsilon", GREEN) for key in EPSILONS if key in logged and progress[key].max() > 0]
+    losses = [(key, label, ORANGE) for key, label in LOSSES.items() if key in progress]
+    epsilons = [(key, "Epsilon", GREEN) for key in EPSILONS if key in progress and progress[key].max() > 0]
     return losses[:1] + epsilons[:1]
 
 
@@ -141,10 +163,9 @@ def _plot_returns(
     ax: "Axes", progress: pd.DataFrame, window: int, threshold: float | None, evaluation: Evaluation | None
 ) -> None:
     _plot_episodes(ax, progress, RETURN, window)
-    logged = progress.columns[progress.notna().any()]
-    if BEST_CANDIDATE in logged:
+    if BEST_CANDIDATE in progress:
         _plot_logged(ax, progress, BEST_CANDIDATE, ORANGE, label="best candidate's mean", drawstyle="steps-post")
-    if EVALUATION_RETURN in logged:
+    if EVALUATION_RETURN in progress:
         _plot_logged(
             ax, progress, EVALUATION_RETURN, RED, label="evaluation while training", marker="D", markersize=4, linewidth=0.8
         )
@@ -158,34 +179,20 @@ def _plot_returns(
 
 
 def _plot_episodes(ax: "Axes", progress: pd.DataFrame, key: str, window: int) -> None:
-    rows = progress[key].notna()
-    timesteps, values = progress[TIMESTEPS][rows], progress[key][rows]
+    timesteps, values = _points(progress, TIMESTEPS, key)
     ax.scatter(timesteps, values, s=9, color=BLUE, alpha=0.35, linewidths=0, label="episode")
-    means = progress[running(key)][rows] if running(key) in progress else values.rolling(window, min_periods=1).mean()
+    if running(key) in progress:
+        timesteps, means = _points(progress, TIMESTEPS, running(key))
+    else:
+        means = pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()
     ax.plot(timesteps, means, color=BLUE, linewidth=2, label=f"mean of the last {window}")
 
 
 def _plot_logged(ax: "Axes", progress: pd.DataFrame, key: str, color: str, **style: Any) -> None:
-    rows = progress[key].notna()
-    marker = "o" if rows.sum() == 1 else None  # no line goes through one point
+    timesteps, values = _points(progress, TIMESTEPS, key)
+    marker = "o" if len(values) == 1 else None  # no line goes through one point
     style = {"linewidth": 1.5, "marker": marker, **style}
-    ax.plot(progress[TIMESTEPS][rows], progress[key][rows], color=color, **style)
-
-
-def _dress(ax: "Axes", title: str = "") -> None:
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
-    dress_timesteps(ax)
-    if title:
-        ax.set_title(title, loc="left", fontweight="bold")
-
-
-def dress_timesteps(ax: "Axes") -> None:
-    """
-    :param ax: Whose horizontal axis shows timesteps.
-    """
-    ax.set_xlabel("Timesteps")
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k" if x else "0")
+    ax.plot(timesteps, values, color=color, **style)
 
 
 def save_learning_curve(folder: str | pathlib.Path, path: str | pathlib.Path, title: str = "", window: int = WINDOW) -> None:
@@ -223,13 +230,3 @@ def _read_evaluation(path: pathlib.Path) -> tuple[float | None, Evaluation | Non
     content = json.loads(path.read_text())
     evaluation = Evaluation(content["mean_reward"], content["std_reward"], content["n_eval_episodes"])
     return content.get("reward_threshold"), evaluation
-
-
-def png_of(figure: "Figure") -> bytes:
-    """
-    :param figure: Any.
-    :return: It as a PNG file.
-    """
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sb3_reinforce.common.constraints import NONE, Interval, Table, checked
-from sb3_reinforce.common.plots import dress_timesteps
+from sb3_reinforce.common.figures import dress_timesteps
 from sb3_reinforce.plots.runs import Episodes, Run, read_run
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """What the callbacks for TensorBoard have in common: where they write, and how often."""
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.common.constraints import NONE, Interval, Table
+from sb3_reinforce.common.figures import png_of
 from sb3_reinforce.common.logs import say_that_it_is_not_written
 
 RECORDS_OF_A_TRAINING = 10
@@ -53,10 +53,8 @@ def png_image(tag: str, figure: Any) -> Summary:
     :param figure: Of matplotlib.
     :return: It as TensorBoard shows it among its images.
     """
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
     width, height = figure.canvas.get_width_height()
-    return encoded_image(tag, content.getvalue(), width, height)
+    return encoded_image(tag, png_of(figure), width, height)
 
 
 class TensorBoardCallback(BaseCallback):
