@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from sb3_reinforce.cli.environments import Environments, environments_of
 from sb3_reinforce.cli.errors import CliError, say
@@ -82,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         model, env = saved.load(env, command.trusted, command.policy)
         say(f"Playing {saved.path}, {saved.algo} on {saved.env_id}")
+        if unwrap_vec_normalize(env) is not None and saved.normalization is not None:
+            say(f"Observations are normalized by {saved.normalization}")
         # load() has seeded NumPy's global generator, from which env.seed(None) would draw
         env.seed(secrets.randbits(32) if command.seed is None else command.seed)
         limit = environments.episode_limit(command.max_episode_steps)

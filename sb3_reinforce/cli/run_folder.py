@@ -127,6 +127,14 @@ def find_run_folder(path: pathlib.Path) -> RunFolder | None:
     return RunFolder(path, found[0].parent.name) if found else None
 
 
+def find_repository(path: pathlib.Path) -> RunFolder | None:
+    """
+    :param path: Where a run may be that the RL Zoo has uploaded to the Hub: all files are in one folder.
+    :return: The folder; None if it is none.
+    """
+    return RunFolder(path, "") if (path / "config.yml").is_file() else None
+
+
 def latest_run_folder(log_folder: pathlib.Path, algo: str, env_id: str) -> RunFolder:
     """
     :param log_folder: Where all runs are.
@@ -135,6 +143,8 @@ def latest_run_folder(log_folder: pathlib.Path, algo: str, env_id: str) -> RunFo
     :return: The folder of the last run.
     :raises CliError: If there is none.
     """
+    if log_folder.is_file():
+        raise CliError(f"'{log_folder}' is a file, not a folder with runs in it: name another (--log-folder)")
     env_name = name_of_environment(env_id)
     number = latest_number(log_folder, algo, env_name)
     if number == 0:

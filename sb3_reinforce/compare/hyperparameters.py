@@ -1,11 +1,10 @@
 """The hyperparameters of a comparison: the user's own, or those that the RL Zoo and this package have tuned."""
 
 import copy
-import difflib
 import importlib.resources
 import json
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +12,7 @@ import yaml
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 
+from sb3_reinforce.common.names import check_known
 from sb3_reinforce.zoo import ALGORITHMS, register
 from sb3_reinforce.zoo.hyperparameters import check_numbers, read_yaml
 
@@ -107,16 +107,3 @@ def _packaged(algo: str) -> Mapping[str, Hyperparameters]:
     package = "sb3_reinforce.zoo" if algo in ALGORITHMS else "rl_zoo3"
     file = importlib.resources.files(package) / "hyperparams" / f"{algo}.yml"
     return yaml.safe_load(file.read_text()) if file.is_file() else {}
-
-
-def check_known(what: str, name: str, known: Collection[str]) -> None:
-    """
-    :param what: What the name is of.
-    :param name: A name.
-    :param known: The names there are.
-    :raises ValueError: If it is none of these. The message has the one that is most like it, or all.
-    """
-    if name not in known:
-        guesses = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {guesses[0]}?" if guesses else f"there are {', '.join(sorted(known))}."
-        raise ValueError(f"There is no {what} '{name}': {hint}")

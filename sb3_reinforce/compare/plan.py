@@ -20,10 +20,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_reinforce.common.arguments import ALGORITHM
 from sb3_reinforce.common.constraints import NONE, SEED, Interval, Table, Test, checked
 from sb3_reinforce.common.evaluation import episode_limit, own_time_limit
+from sb3_reinforce.common.names import check_known
 from sb3_reinforce.compare.hyperparameters import (
     Hyperparameters,
     HyperparameterTable,
-    check_known,
     hyperparameters_of,
     read_hyperparameters,
 )

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_reinforce.common.constraints import shown
 from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.tensorboard.hyperparameters import unscheduled
+from sb3_reinforce.sharing.repository import NORMALIZATION
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -27,7 +28,7 @@ _CONTENTS = {
     "config.json": "hyperparameters and versions",
     "results.json": "the evaluation",
     "replay.mp4": "a video",
-    "vec_normalize.json": "statistics that normalize the observations",
+    NORMALIZATION: "statistics that normalize the observations",
     "logs": "logs of the training",
 }
 
@@ -130,9 +131,11 @@ def model_card(
         dataset_id=env_id,
     )
     tags = [env_id, "deep-reinforcement-learning", "reinforcement-learning", "stable-baselines3", _DISTRIBUTION]
-    is_trusted, is_ours = not list(pickled), _is_ours(model)
+    pickled, is_ours = list(pickled), _is_ours(model)
+    is_trusted = is_ours and not pickled
     name = zoo_name(model)
     algo = "" if is_ours else f" --algo {name}"  # a file of ours says it
+    beside = f" and `{NORMALIZATION}` downloaded into one folder" if not is_ours and NORMALIZATION in files else " downloaded"
     return ModelCard.from_template(
         ModelCardData(library_name="stable-baselines3", tags=tags, **result),
         template_path=str(_TEMPLATE),
@@ -146,10 +149,11 @@ def model_card(
         actions="the most probable" if evaluation.is_deterministic else "drawn",
         install=install_line("extra,hub"),
         snippet=_snippet(model, repo_id, filename, env_id, is_trusted),
-        filename=filename,
+        downloaded=f"`{filename}`{beside}",
         enjoy=f"sb3-reinforce enjoy {filename}{algo} --env {env_id}{'' if is_trusted else ' --trusted'}",
-        train=f"sb3-reinforce train --algo {name} --env {env_id}",
-        trust=_trust(list(pickled), is_ours),
+        train=f"sb3-reinforce {'' if is_ours else 'zoo '}train --algo {name} --env {env_id}",
+        tuned_by=_DISTRIBUTION if is_ours else "the RL Zoo",
+        trust=_trust(pickled, is_ours),
         training=_training(model, env_id),
         files={file: _CONTENTS.get(file, "the model") for file in files},
     )
@@ -161,7 +165,7 @@ def zoo_name(model: BaseAlgorithm) -> str:
     :return: What the RL Zoo and the command line call its algorithm: reinforce, random_weight_search, ppo.
     """
     name = type(model).__name__
-    return "random_weight_search" if name == "RandomWeightSearch" else name.lower()
+    return {"RandomWeightSearch": "random_weight_search", "RecurrentPPO": "ppo_lstm"}.get(name, name.lower())
 
 
 def _is_ours(model: BaseAlgorithm) -> bool:
@@ -193,7 +197,7 @@ def _loading(model: BaseAlgorithm, repo_id: str, filename: str, env_id: str) -> 
     name, normalizing = type(model).__name__, ""
     if model.get_vec_normalize_env() is not None:
         normalizing = f'''
-env = read_normalization(pathlib.Path(hf_hub_download("{repo_id}", "vec_normalize.json")), env)
+env = read_normalization(pathlib.Path(hf_hub_download("{repo_id}", "{NORMALIZATION}")), env)
 env.training = env.norm_reward = False'''
     imports = ["from huggingface_hub import hf_hub_download", f"from {_package_of(model)} import {name}"]
     if normalizing:
@@ -206,11 +210,12 @@ model = {name}.load(hf_hub_download("{repo_id}", "{filename}"), env)'''
 
 
 def _trust(pickled: list[str], is_ours: bool) -> str:
+    if not is_ours:
+        return "Stable-Baselines3 runs code that is in the file. Only load it if you trust who made this repository."
     if pickled:
-        only = "use `trusted=True`" if is_ours else "load it"
         return (
-            f"Parts of the file are pickles ({', '.join(pickled)}), and to read a pickle runs code that is in it. Only {only} "
-            "if you trust who made this repository."
+            f"Parts of the file are pickles ({', '.join(pickled)}), and to read a pickle runs code that is in it. Only use "
+            "`trusted=True` if you trust who made this repository."
         )
     return "Nothing that is in the file is run when it is loaded: it is read as numbers, texts and names."
 

@@ -14,18 +14,16 @@ from sb3_reinforce.common.archives import UntrustedFileError
 from sb3_reinforce.common.constraints import TEXT, Interval, Table, Test, check_arguments
 from sb3_reinforce.common.extras import needs
 from sb3_reinforce.common.model_files import read_model_file
-from sb3_reinforce.common.normalization_files import read_normalization
+from sb3_reinforce.common.normalization_files import NORMALIZATION_FILES, read_normalization
 from sb3_reinforce.common.origin import algorithm_of
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
-from sb3_reinforce.sharing.package import NORMALIZATION, wrapped, write_package
+from sb3_reinforce.sharing.package import wrapped, write_package
+from sb3_reinforce.sharing.repository import models_among
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_OTHER_ARCHIVES = {"train_eval_metrics.zip"}
-"""What the RL Zoo uploads beside a model."""
-_PICKLED_NORMALIZATION = "vec_normalize.pkl"
 _REPOSITORY = Test(
     "a repository on the Hub, 'name/repository'", lambda value: isinstance(value, str) and value.count("/") == 1
 )
@@ -142,7 +140,7 @@ def load_from_hub(
     path = api.hf_hub_download(repo_id, filename or _only_model(repo_id, names), revision=revision)
     algorithm = _algorithm_of(path)
     venv = None if env is None else wrapped(env)
-    statistics = next((name for name in (NORMALIZATION, _PICKLED_NORMALIZATION) if name in names), None)
+    statistics = next((name for name in NORMALIZATION_FILES if name in names), None)
     if statistics is not None and venv is None:
         warnings.warn(
             f"The model was trained on normalized observations. Give env, which is then normalized by {statistics!r}, or "
@@ -161,7 +159,7 @@ def _api(who: str, token: str | None) -> "HfApi":
 
 
 def _only_model(repo_id: str, names: list[str]) -> str:
-    models = [name for name in names if name.endswith(".zip") and "/" not in name and name not in _OTHER_ARCHIVES]
+    models = models_among(names)
     if len(models) != 1:
         raise ValueError(
             f"'{repo_id}' has {len(models)} models ({', '.join(models)}): give filename. It has the files {', '.join(names)}."

@@ -23,11 +23,10 @@ from sb3_reinforce.common.model_files import read_model_file
 from sb3_reinforce.common.normalization_files import read_normalization, write_normalization
 from sb3_reinforce.common.playing import frames_per_second, play
 from sb3_reinforce.sharing.card import Evaluation, hyperparameters, model_card, zoo_name
+from sb3_reinforce.sharing.repository import NORMALIZATION
 from sb3_reinforce.sharing.video import write_video
 from sb3_reinforce.version import __version__
 
-NORMALIZATION = "vec_normalize.json"
-"""Statistics of a VecNormalize, in a form that runs nothing."""
 CONFIG, RESULTS, VIDEO, CARD, LOGS = "config.json", "results.json", "replay.mp4", "README.md", "logs"
 
 

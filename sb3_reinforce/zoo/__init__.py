@@ -7,6 +7,7 @@ import importlib
 from types import ModuleType
 
 from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.names import check_known
 from sb3_reinforce.random_weight_search import RandomWeightSearch
 from sb3_reinforce.reinforce import REINFORCE
 
@@ -24,6 +25,16 @@ def import_rl_zoo3(module: str) -> ModuleType:
     """
     with needs("zoo", module):
         return importlib.import_module(module)
+
+
+def check_algorithm(name: str) -> None:
+    """
+    :param name: Of an algorithm, as after ``--algo``.
+    :raises ValueError: If neither this package nor the RL Zoo has it.
+    :raises ImportError: If it is none of ours, and rl_zoo3 is not installed.
+    """
+    if name not in ALGORITHMS:
+        check_known("algorithm", name, {**ALGORITHMS, **import_rl_zoo3("rl_zoo3").ALGOS})
 
 
 def register() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from sb3_reinforce.cli.run_folder import latest_number, latest_run_folder, name_of_environment
-from sb3_reinforce.zoo import ALGORITHMS
+from sb3_reinforce.zoo import ALGORITHMS, check_algorithm
 from sb3_reinforce.zoo.reading import PLAYING
 
 # What the other commands call --log-folder and so on, the RL Zoo calls differently from command to command
@@ -80,12 +80,14 @@ def check(command: str, arguments: Sequence[str]) -> None:
 
     :param command: A command of the RL Zoo.
     :param arguments: Its arguments, in the RL Zoo's words.
-    :raises ValueError: If a number is negative that must not be.
+    :raises ValueError: If a number is negative that must not be, or there is no such algorithm.
     :raises CliError: If there is no run of what is to be played or plotted.
     """
     if command in ("train", *PLAYING):
         _check_numbers(arguments)
     algos, envs = _given("algos", arguments), _given("envs", arguments)
+    for algo in algos:
+        check_algorithm(algo.lower())
     folders = [folder for folder in _given("folders", arguments) if pathlib.Path(folder).name != _OF_EVERY_ALGORITHM]
     pairs = [(algo.lower(), env) for algo in algos for env in envs]
     if command in PLAYING and folders and len(pairs) == 1:

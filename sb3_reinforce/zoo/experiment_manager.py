@@ -200,7 +200,7 @@ class CommandExperiment(ExperimentManager):
                 if self.optimize_hyperparameters and self.storage is not None and not self.storage.endswith(".log"):
                     optuna.storages.get_storage(self.storage)  # before a trial is trained
                 return super().setup_experiment()
-            except HyperparameterError:
+            except (HyperparameterError, FileExistsError, NotADirectoryError):  # the folder is what can't be made
                 raise
             except Exception as error:  # of any kind: it is the hyperparameters that choose what is called
                 raise HyperparameterError(f"{self.algo} can't be set up on {self.env_name.gym_id}: {error}") from error

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 import gymnasium as gym
 import imageio.v3 as iio
+import numpy as np
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
@@ -20,6 +22,7 @@ from sb3_reinforce import REINFORCE, PythonVecEnv
 from sb3_reinforce.cli import main
 from sb3_reinforce.cli.run_folder import RunFolder
 from sb3_reinforce.common.evaluation import DEFAULT_MAX_EPISODE_STEPS
+from sb3_reinforce.sharing import write_package
 from tests.cli.helpers import error_of, files, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:rich is experimental/alpha")
@@ -245,6 +248,48 @@ def test_enjoy_a_run_of_the_zoo(capsys: pytest.CaptureFixture[str], algo: str) -
         command.append("--trusted")
     assert main(command) == 0
     assert f"best_model.zip, {algo} on CartPole-v1" in capsys.readouterr().out
+
+
+def packaged_ppo() -> PPO:
+    """In ``package``, as it goes to the Hub. It has seen angles a hundred times as large as they are."""
+    env = VecNormalize(make_vec_env("CartPole-v1"), clip_obs=3.0)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0, device="cpu").learn(64)
+    env.obs_rms.mean, env.obs_rms.var = np.array([0.0, 0.5, 0.0, 1.0]), np.full(4, 0.01)
+    write_package(model, "package", "CartPole-v1", "me/ppo", n_eval_episodes=1, video_length=0)
+    return model
+
+
+@pytest.mark.parametrize("statistics", ["vec_normalize.json", "vec_normalize.pkl"])
+def test_enjoy_what_was_downloaded_from_the_hub(capsys: pytest.CaptureFixture[str], statistics: str) -> None:
+    model = packaged_ppo()
+    if statistics.endswith(".pkl"):  # as the RL Zoo uploads it
+        pathlib.Path("package/vec_normalize.json").unlink()
+        model.get_vec_normalize_env().save(f"package/{statistics}")
+    command = ["--algo", "ppo", "--env", "CartPole-v1", "--trusted", "--no-render", "--n-eval-episodes", "2", "--seed", "3"]
+    said = []
+    for path in ("package", "package/ppo-CartPole-v1.zip"):
+        assert main(["enjoy", path, *command]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert f"Observations are normalized by package/{statistics}" in said[0]
+    env = VecNormalize(
+        PythonVecEnv([lambda: Monitor(gym.make("CartPole-v1"))]), training=False, norm_reward=False, clip_obs=3.0
+    )
+    env.obs_rms = model.get_vec_normalize_env().obs_rms
+    env.seed(3)
+    returns, _ = evaluate_policy(model, env, 2, return_episode_rewards=True)
+    assert [float(text) for text in re.findall(r"return (\d+)\n", said[0])] == returns
+
+
+def test_enjoy_a_repository_of_the_zoo_which_says_what_it_plays(
+    trained: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained / "CartPole-v1", "repository")
+    shutil.copy(trained / "CartPole-v1.zip", "repository")
+    assert main(["enjoy", "repository", "--no-render", "--n-eval-episodes", "1"]) == 0
+    assert "reinforce on CartPole-v1" in capsys.readouterr().out
+    shutil.copy(trained / "CartPole-v1.zip", "repository/other.zip")
+    assert "there is no model at 'repository'" in error_of(capsys, "enjoy", "repository")
 
 
 def test_the_run_that_is_meant(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

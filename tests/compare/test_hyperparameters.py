@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sb3_reinforce.compare.hyperparameters import check_known, hyperparameters_of, read_hyperparameters
+from sb3_reinforce.compare.hyperparameters import hyperparameters_of, read_hyperparameters
 from tests.compare.tiny import HYPERPARAMS
 
 
@@ -56,11 +56,3 @@ def test_how_long_to_train_has_to_be_said(n_timesteps: Any) -> None:
     with pytest.raises(ValueError, match=r"of ppo for CartPole-v1 must say n_timesteps, a number of at least 1.*--timesteps"):
         hyperparameters_of("ppo", "CartPole-v1", own, None)
     assert hyperparameters_of("ppo", "CartPole-v1", own, 50)["n_timesteps"] == 50
-
-
-def test_what_is_not_known_is_said_with_what_is() -> None:
-    check_known("fruit", "apple", ["apple", "pear"])
-    with pytest.raises(ValueError, match=r"There is no fruit 'aple': did you mean apple\?"):
-        check_known("fruit", "aple", ["apple", "pear"])
-    with pytest.raises(ValueError, match=r"There is no fruit 'kiwi': there are apple, pear\."):
-        check_known("fruit", "kiwi", ["pear", "apple"])

@@ -191,7 +191,10 @@ def test_the_card_of_another_algorithm(hub: LocalHub, is_normalized: bool, capsy
     model = PPO("MlpPolicy", normalized() if is_normalized else "CartPole-v1", n_steps=32, batch_size=32, seed=0, device="cpu")
     package(model, repo_id="me/ppo")
     card = hub.repositories["me/ppo"]["README.md"].decode()
-    assert "sb3-reinforce enjoy ppo-CartPole-v1.zip --algo ppo --env CartPole-v1" in card
+    assert "sb3-reinforce enjoy ppo-CartPole-v1.zip --algo ppo --env CartPole-v1 --trusted" in card
+    assert "sb3-reinforce zoo train --algo ppo --env CartPole-v1" in card
+    assert "Stable-Baselines3 runs code that is in the file" in card
+    assert ("`ppo-CartPole-v1.zip` and `vec_normalize.json` downloaded" in card) == is_normalized
     playing, training = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     exec(playing, {})
     assert re.search(r"\d+\.\d\d \+/- ", capsys.readouterr().out)

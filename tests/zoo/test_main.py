@@ -321,7 +321,7 @@ TRAINING = ["train", "--algo", "reinforce", "--env", "CartPole-v1", "-n", "10"]
         (["-params", "policy:MlpPolicy"], "in which a text needs quotation marks"),
         (["-params", "gamma"], "must be NAME:VALUE"),
         (["--env-kwargs", "lightness:3"], "can't be set up on CartPole-v1: .*lightness"),
-        (["-f", "file"], "Not a directory: 'file/reinforce'"),
+        (["-f", "file"], "'file/reinforce' can't be made a folder: it is a file, .*--log-folder"),
         (["-i", "missing.zip"], "must be a valid path to a .zip file"),
         (["--env", "CartPool-v1"], "CartPool-v1 not found .*CartPole"),
         (["--optimize", "--storage", "file"], "can't be set up on CartPole-v1: .*URL"),
