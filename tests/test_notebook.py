@@ -66,17 +66,29 @@ def test_nothing_of_the_machine_it_ran_on(name: str) -> None:
     assert not re.search(r"/(home|root|tmp|usr|work|Users)/|\.py:\d", "".join(texts))
 
 
-@EACH_NOTEBOOK
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq", "ignore::DeprecationWarning:jupyter_client")
-def test_runs_from_top_to_bottom(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # EnvPool sets it when it is imported, and the kernel would show no figures
-    monkeypatch.delenv("MPLBACKEND", raising=False)
+def not_executed(name: str) -> Any:
+    """A notebook as somebody opens it who has little time."""
     notebook = read(name)
     for cell in notebook.cells:
+        cell.id = f"{name}-{cell.id}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assert parameters.source.startswith("EFFORT = 1.0")
     parameters.source = f"EFFORT = {EFFORT}"
-    NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
-    check_outputs(name, notebook)
+    return notebook
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq", "ignore::DeprecationWarning:jupyter_client")
+def test_they_run_from_top_to_bottom(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in an empty folder and without a name of the last; in one kernel, for most of its time is for importing torch."""
+    # EnvPool sets it when it is imported, and the kernel would show no figures
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    notebooks, cells = {name: not_executed(name) for name in N_FIGURES}, []
+    for name, notebook in notebooks.items():
+        (tmp_path / name).mkdir()
+        begin = f"%reset -f\nimport os\nos.chdir({str(tmp_path / name)!r})\ndel os"
+        cells += [nbformat.v4.new_code_cell(begin), *notebook.cells]
+    NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=900, kernel_name="python3").execute()
+    for name, notebook in notebooks.items():
+        check_outputs(name, notebook)
