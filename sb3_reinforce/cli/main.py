@@ -17,7 +17,7 @@ COMMANDS = {
 }
 HELP = f"""usage: sb3-reinforce COMMAND [OPTIONS]
 
-REINFORCE at home in Stable-Baselines3, version {__version__}
+REINFORCE for Stable-Baselines3, version {__version__}
 
 commands:
 {chr(10).join(f"  {name:9}{text}" for name, (_, text, _) in COMMANDS.items())}
