@@ -1,5 +1,5 @@
 """
-REINFORCE on MuJoCo: trains a seed with the settings of sb3_reinforce/zoo/hyperparams/reinforce.yml and prints a row.
+REINFORCE on MuJoCo and BipedalWalker: trains a seed with the settings of sb3_reinforce/zoo/hyperparams/reinforce.yml and prints a row.
 
     pip install ".[zoo,mujoco]"                                 # in a clone
     python examples/solve_mujoco.py --env HalfCheetah-v5 --seed 0
@@ -31,6 +31,11 @@ from sb3_reinforce.zoo.hyperparameters import read_yaml
 HYPERPARAMS = pathlib.Path(sb3_reinforce.zoo.__file__).parent / "hyperparams"
 SETTINGS, LINEAR_SETTINGS = HYPERPARAMS / "reinforce.yml", HYPERPARAMS / "reinforce_linear.yml"
 N_EVAL_EPISODES = 100
+
+
+def choices() -> list[str]:
+    """The environments of the file whose actions are forces on joints."""
+    return [name for name in read_yaml(SETTINGS) if name.endswith("-v5") or name.startswith("BipedalWalker")]
 
 
 def settings_of(env_id: str, changes: list[str], linear: bool = False) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def train(env_id: str, seed: int, settings: dict[str, Any], timesteps: int | Non
 def main() -> None:
     """Train, score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="HalfCheetah-v5", choices=[name for name in read_yaml(SETTINGS) if name[-1] == "5"])
+    parser.add_argument("--env", default="HalfCheetah-v5", choices=choices())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--linear", action="store_true", help="a linear policy where the default is a network")
     parser.add_argument("--timesteps", type=float, help="default: those of the file")

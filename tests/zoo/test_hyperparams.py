@@ -24,8 +24,9 @@ ENVIRONMENTS = {
     "Taxi-v4",
     "Blackjack-v1",
 }
-MUJOCO = {
+CONTROL = {
     "Ant-v5",
+    "BipedalWalker-v3",
     "HalfCheetah-v5",
     "Hopper-v5",
     "InvertedDoublePendulum-v5",
@@ -39,9 +40,9 @@ MUJOCO = {
 
 @pytest.mark.parametrize("algo", FILES)
 def test_files_name_what_there_is(algo: str) -> None:
-    of_both = {env for env in FILES[algo] if env not in MUJOCO}
+    of_both = {env for env in FILES[algo] if env not in CONTROL}
     assert of_both == ENVIRONMENTS | {"default", "atari"}
-    assert FILES["reinforce"].keys() >= MUJOCO
+    assert FILES["reinforce"].keys() >= CONTROL
     for env, entry in FILES[algo].items():
         check_hyperparameters(entry, zoo.ALGORITHMS[algo], env)
         assert {"n_timesteps", "policy"} <= entry.keys(), env
@@ -49,7 +50,7 @@ def test_files_name_what_there_is(algo: str) -> None:
 
 def test_the_file_of_linear_policies() -> None:
     entries = yaml.safe_load((HYPERPARAMS / "reinforce_linear.yml").read_text())
-    assert entries.keys() <= MUJOCO
+    assert entries.keys() <= CONTROL
     for env, entry in entries.items():
         check_hyperparameters(entry, zoo.ALGORITHMS["reinforce"], env)
         assert entry["policy"] == "LinearGaussianPolicy"
