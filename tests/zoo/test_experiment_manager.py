@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from torch import nn
 
 from sb3_reinforce import EpsilonSchedule, LinearSoftmaxPolicy, PythonVecEnv, SuccessRewardWrapper
+from sb3_reinforce.zoo import register
 from sb3_reinforce.zoo.experiment_manager import ExperimentManager, evaluate, in_order, read_epsilon
 
 
@@ -62,6 +63,7 @@ def test_wrappers_go_around_each_other_in_their_order() -> None:
 def test_environments_of_every_algorithm_are_stepped_by_python_vec_env(
     algo: str, eval_env: bool, tmp_path: pathlib.Path
 ) -> None:
+    register()
     manager = ExperimentManager(argparse.Namespace(), algo, "CartPole-v1", str(tmp_path), verbose=0)
     manager.train_env_wrapper, manager.train_env_kwargs = None, {}
     env = manager.create_envs(2, eval_env=eval_env, no_log=True)
