@@ -114,6 +114,8 @@ class Plan:
     """As the RL Zoo's files have them. What is not named has the algorithm's own default."""
     tuned: Settings
     """Those of them that come from the tuned settings of the environment."""
+    tuned_timesteps: int | None = None
+    """How long a training with the tuned settings is to be."""
     folder: RunFolder | None = None
     """That of the training that goes on."""
 
@@ -151,7 +153,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     hyperparameters = _hyperparameters(values, tuned)
     command = Command(**{field.name: values[field.name] for field in fields(Command)})
     in_use = {name: value for name, value in tuned.items() if name in hyperparameters and hyperparameters[name] == value}
-    return Plan(command, hyperparameters, in_use, folder)
+    return Plan(command, hyperparameters, in_use, tuned.get("n_timesteps"), folder)
 
 
 _TABLE: Table = {

@@ -252,6 +252,9 @@ class Training:
             self._say(f"Tuned settings for [bold]{self.command.env}[/bold] (--defaults leaves them out):")
             for name, value in self.plan.tuned.items():
                 self.console.print(Padding(f"{name}: {value}", (0, 0, 0, 2), expand=False))
+            n_timesteps, tuned_for = self.plan.hyperparameters.get("n_timesteps"), self.plan.tuned_timesteps
+            if n_timesteps is not None and tuned_for is not None and n_timesteps < tuned_for:
+                self._say(f"[yellow]They were tuned for {tuned_for:,} timesteps.[/yellow] Fewer may not be enough.")
 
     def _say_what_begins(self) -> None:
         backend = "fastest" if self.command.fast else "PythonVecEnv"

@@ -81,12 +81,15 @@ def test_tuned_settings_are_used_and_told(capsys: pytest.CaptureFixture[str]) ->
     assert "Tuned settings for Acrobot-v1" in out
     assert "n_envs: 4" in out
     assert "gamma: 0.9" not in out, "is the user's"
+    assert "They were tuned for 500,000 timesteps." in out
     model = REINFORCE.load(folder / "Acrobot-v1.zip")
     assert (model.n_envs, model.gamma, model.n_episodes, model.ent_coef) == (4, 0.9, 8, 0.01)
     assert isinstance(model.policy.features_extractor, FourierBasis)
     assert model.learning_rate(0.5) == pytest.approx(0.025)
     untuned = train("--env", "Acrobot-v1", "-n", "10", "--defaults", "--max-episode-steps", "50")
-    assert "Tuned" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Tuned" not in out
+    assert "tuned for" not in out
     assert REINFORCE.load(untuned / "Acrobot-v1.zip").n_envs == 1
 
 
