@@ -198,8 +198,8 @@ class EpisodeDurationCallback(EpisodeEndCallback):
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
         if self.returns:
-            self.logger.record(f"{LENGTH}_mean", float(np.mean(self.lengths)), exclude="tensorboard")
-            self.logger.record(f"{RETURN}_mean", float(np.mean(self.returns)), exclude="tensorboard")
+            self.logger.record(f"{LENGTH}_mean", sum(self.lengths) / len(self.lengths), exclude="tensorboard")
+            self.logger.record(f"{RETURN}_mean", sum(self.returns) / len(self.returns), exclude="tensorboard")
             self.logger.record(f"{RETURN}_best", float(self.best_return), exclude="tensorboard")
 
 

@@ -40,7 +40,8 @@ def new_panels(n_small: int, dpi: float) -> list["Axes"]:
     axes = list(figure.subplots(1 + n_small, 1, sharex=True, squeeze=False, height_ratios=[2.2] + [1] * n_small)[:, 0])
     for ax in axes:
         dress(ax)
-        ax.locator_params(axis="x", nbins=8)
+        # A tick takes a hundredth of a picture's time
+        ax.locator_params(axis="x", nbins=6)
         ax.locator_params(axis="y", nbins=6 if ax is axes[0] else 3)
         ax.locator_params(prune="both")  # ticks beyond the ends, which would be made and not shown
         # Labels are put where they are to be, in inches: to find that out, matplotlib would lay out all tick labels twice

@@ -147,6 +147,8 @@ class _LogInMemory(KVWriter):
         self.points = _Points()
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        if key_values.keys().isdisjoint(DRAWN):  # as at the end of each episode
+            return
         row = filter_excluded_keys(key_values, key_excluded, "csv")
         drawn = {key: float(row[key]) for key in DRAWN if key in row}
         if drawn and TIMESTEPS in row and self.points.takes_next():
