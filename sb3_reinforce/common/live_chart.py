@@ -52,7 +52,8 @@ class LiveChartCallback(EpisodeDurationCallback):
     ) -> None:
         super().__init__(window_size, verbose)
         with needs("extra", "LiveChartCallback"):  # early, should something be missing
-            import matplotlib.backends.backend_agg  # noqa: F401  or the first drawing would wait for it
+            import matplotlib.backends.backend_agg
+            import matplotlib.figure  # noqa: F401  or the first drawing would wait for it
 
             from sb3_reinforce.common.plots import draw_training
         self._plot, self._png_of = partial(draw_training, panels=PANELS), png_of
