@@ -1,5 +1,5 @@
 """
-REINFORCE on MuJoCo and BipedalWalker: trains a seed with the settings of sb3_reinforce/zoo/hyperparams/reinforce.yml and prints a row.
+REINFORCE on MuJoCo and BipedalWalker: trains a seed with the settings of zoo/hyperparams/reinforce.yml and prints a row.
 
     pip install ".[zoo,mujoco]"                                 # in a clone
     python examples/solve_mujoco.py --env HalfCheetah-v5 --seed 0
