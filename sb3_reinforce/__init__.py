@@ -1,5 +1,5 @@
 """
-REINFORCE at home in Stable-Baselines3. The public names are in :mod:`sb3_reinforce.public`. They are imported when the first
+REINFORCE for Stable-Baselines3. The public names are in :mod:`sb3_reinforce.public`. They are imported when the first
 of them is asked for: torch takes seconds to import, and the command line has something to say before.
 """
 
