@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_reinforce.common.casting import UnfitError
 from sb3_reinforce.common.constraints import shown
 from sb3_reinforce.common.faults import check_open
+from sb3_reinforce.common.flags import all_set
 from sb3_reinforce.common.masking import MASKED, first_entries, is_zeros_and_ones, mask_size, parts_with_a_choice
 from sb3_reinforce.common.observations import Observations, map_observations
 
@@ -209,7 +210,7 @@ class ActionMasks:
             masks = self._as_masks(given, masks)
         if self._reset_takes_a_step:
             masks[self._resets_next] = True
-        if np.count_nonzero(masks) != masks.size and not parts_with_a_choice(masks, self._firsts).all():
+        if not all_set(masks) and not parts_with_a_choice(masks, self._firsts).all():
             self._refuse_nothing_allowed(masks)
         return masks
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped
 
 from sb3_reinforce.common.constraints import BOOLEAN, NONE, Interval, Table, checked
+from sb3_reinforce.common.flags import any_set
 from sb3_reinforce.common.log_keys import LENGTH, RETURN, TIMESTEPS
 
 ARGUMENTS: Table = {
@@ -121,7 +122,7 @@ class EpisodeEndCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         dones = self.locals.get("dones")
-        if dones is None or np.count_nonzero(dones):  # most steps end no episode, and shall cost next to nothing
+        if dones is None or any_set(dones):  # most steps end no episode, and shall cost next to nothing
             for episode in self._newly_recorded() if dones is None else self._episodes_of_step(dones):
                 self._on_episode_end(float(episode["r"]), int(episode["l"]))
         return True

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_reinforce.common.constraints import shown
+from sb3_reinforce.common.flags import any_set
 from sb3_reinforce.common.observations import named_parts
 
 
@@ -57,7 +58,7 @@ class DiscreteRanges:
         for name, key, unsigned, highest, space in self._ranges:
             values = observations if key is None else observations[key]
             # Taken for unsigned, negative numbers are large ones: one look instead of two
-            if np.count_nonzero(values.view(unsigned) > highest):
+            if any_set(values.view(unsigned) > highest):
                 which = np.flatnonzero((values.view(unsigned) > highest).reshape(len(values), -1).any(axis=1))[0]
                 raise UnfitError(
                     f"{_who(environment)} returned the {name} {values[which]}, but its space is {space}. Mend its "

@@ -9,6 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_reinforce.common.base import EpisodicAlgorithm
 from sb3_reinforce.common.callbacks import listening
+from sb3_reinforce.common.flags import any_set
 from sb3_reinforce.random_weight_search.candidates import GreedyActor
 from sb3_reinforce.random_weight_search.episodes import NO_EPISODES, EndedEpisodes, OngoingEpisodes
 from sb3_reinforce.rollouts.acting import DenseLayer
@@ -68,11 +69,11 @@ class EpisodePlayer(EpisodicAlgorithm):
             self.num_timesteps += env.num_envs
             # If anything fails from here on, no environment counts as standing at the start of an episode
             self._last_obs, self._last_episode_starts = new_obs, nowhere  # type: ignore[assignment]
-            if hears_each_step or (hears_ends and np.count_nonzero(dones)):
+            if hears_each_step or (hears_ends and any_set(dones)):
                 callback.update_locals(locals())
                 play.is_stopped = not callback.on_step()
             play.episodes.step(rewards)
-            ended = self._end_episodes(play, dones, infos) if np.count_nonzero(dones) else NO_EPISODES
+            ended = self._end_episodes(play, dones, infos) if any_set(dones) else NO_EPISODES
             play.episodes.check()
             if len(ended.envs):
                 yield ended

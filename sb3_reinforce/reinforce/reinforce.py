@@ -13,6 +13,7 @@ from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import listening
 from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.common.constraints import checked
+from sb3_reinforce.common.flags import any_set
 from sb3_reinforce.common.logs import removes_outputs_on_error
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
@@ -185,7 +186,7 @@ class REINFORCE(ReinforceArguments):
             actions, clipped_actions = behaviour.act(self._last_obs, action_masks)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            if hears_each_step or (hears_ends and np.count_nonzero(dones)):
+            if hears_each_step or (hears_ends and any_set(dones)):
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 go_on = callback.on_step()
