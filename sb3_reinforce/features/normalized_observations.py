@@ -3,8 +3,11 @@
 import numpy as np
 from gymnasium import spaces
 
+from sb3_reinforce.common.constraints import BOOLEAN, Table, check_arguments
 from sb3_reinforce.common.known import known_exactly
 from sb3_reinforce.features.fixed_features import Array, FixedFeatures, check_vector_space, is_unbounded
+
+_ARGUMENTS: Table = {"use_bounds": [BOOLEAN]}
 
 RANGE_IN_STDS = 10.0
 """What is farther from the mean is clipped, as SB3's ``VecNormalize`` does by default."""
@@ -43,9 +46,13 @@ class NormalizedObservations(FixedFeatures):
     to the step that is made of it: a rollout comes from one policy, and its gradient is that policy's.
 
     :param observation_space: Box, of any shape, but no image.
-    :raises ValueError: If the space is another.
+    :param use_bounds: False: statistics for all dimensions. For bounds that are much wider than what is observed.
+    :raises ValueError: If the space is another, or an argument is not what it may be.
     """
 
-    def __init__(self, observation_space: spaces.Box) -> None:
+    def __init__(self, observation_space: spaces.Box, use_bounds: bool = True) -> None:
+        check_arguments(_ARGUMENTS, {"use_bounds": use_bounds}, "NormalizedObservations")
         n_dims = check_vector_space("NormalizedObservations", observation_space)
+        if not use_bounds:
+            observation_space = spaces.Box(-np.inf, np.inf, observation_space.shape)
         super().__init__(observation_space, n_dims, centred, half_widths_of(observation_space), RANGE_IN_STDS)

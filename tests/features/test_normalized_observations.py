@@ -1,9 +1,11 @@
 """Observations on one scale, without a wrapper."""
 
+import pathlib
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
@@ -34,6 +36,34 @@ def test_dimensions_with_bounds_go_by_these() -> None:
     extractor = observed(NormalizedObservations(space), np.array([[0, 10], [0.1, 20]], np.float32))
     seen = th.tensor([[-1.0, 15.0], [3.0, 20.0], [1.0, 10.0]])
     np.testing.assert_allclose(extractor(seen), [[-1, 0], [1, 1], [0, -1]], atol=1e-5)
+
+
+def test_without_bounds_all_go_by_statistics() -> None:
+    space = spaces.Box(np.array([-1000, -np.inf], np.float32), np.array([1000, np.inf], np.float32))
+    observations = np.random.default_rng(0).normal([5, -3], [2, 0.1], (1_000, 2)).astype(np.float32)
+    by_statistics = observed(NormalizedObservations(space, use_bounds=False), observations)
+    as_unbounded = observed(NormalizedObservations(UNBOUNDED), observations)
+    seen = th.as_tensor(observations[:50])
+    np.testing.assert_array_equal(by_statistics(seen), as_unbounded(seen))
+    assert by_statistics(seen)[:, 0].std() > 0.5
+    assert observed(NormalizedObservations(space), observations)(seen)[:, 0].std() < 0.01
+
+
+def test_use_bounds_is_true_or_false() -> None:
+    with pytest.raises(ValueError, match="use_bounds of NormalizedObservations must be True or False, but got 'no'"):
+        NormalizedObservations(UNBOUNDED, use_bounds="no")  # type: ignore[arg-type]
+
+
+def test_a_policy_without_bounds_is_saved_and_acts_the_same(tmp_path: pathlib.Path) -> None:
+    kwargs = {"features_extractor_class": NormalizedObservations, "features_extractor_kwargs": {"use_bounds": False}}
+    model = REINFORCE("LinearPolicy", "Pendulum-v1", policy_kwargs=kwargs, seed=0).learn(2_000)
+    model.save(tmp_path / "model")
+    observations = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    loaded = REINFORCE.load(tmp_path / "model")
+    assert float(loaded.policy.features_extractor.running_var[2]) != 1.0  # type: ignore[union-attr,arg-type,index]
+    np.testing.assert_array_equal(
+        loaded.predict(observations, deterministic=True)[0], model.predict(observations, deterministic=True)[0]
+    )
 
 
 def test_before_anything_was_seen_observations_are_as_they_are() -> None:
