@@ -12,7 +12,9 @@ from sb3_reinforce.common.archives import DamagedFileError, damage_reported, nam
 from sb3_reinforce.common.plain import from_plain, to_plain
 from sb3_reinforce.common.saving import write_atomically
 
-NORMALIZATION_FILES = ("vec_normalize.json", "vec_normalize.pkl", "vecnormalize.json", "vecnormalize.pkl")
+NORMALIZATION = "vec_normalize.json"
+"""Statistics of a VecNormalize, in a form that runs nothing."""
+NORMALIZATION_FILES = (NORMALIZATION, "vec_normalize.pkl", "vecnormalize.json", "vecnormalize.pkl")
 """How they are called beside a model: in a repository on the Hub, and in the folder of a run. Those that run nothing first."""
 _SETTINGS = (
     "training",

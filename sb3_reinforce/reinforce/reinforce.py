@@ -13,6 +13,7 @@ from sb3_reinforce.common.base import CallbackLocals
 from sb3_reinforce.common.callbacks import listening
 from sb3_reinforce.common.chance import keeps_global_generators
 from sb3_reinforce.common.constraints import checked
+from sb3_reinforce.common.flags import any_set
 from sb3_reinforce.common.logs import removes_outputs_on_error
 from sb3_reinforce.features.fixed_features import unobserved
 from sb3_reinforce.gradient.baselines import make_baseline
@@ -179,13 +180,13 @@ class REINFORCE(ReinforceArguments):
         order, patience, (hears_each_step, hears_ends) = rollout_buffer.order, self._patience(), listening(callback)
         # Of more episodes than the statistics remember, nobody but a listener sees the first ones
         n_unseen = 0 if hears_ends else order.n_episodes - self._stats_window_size
-        n_steps, go_on, none_ended = 0, True, bytes(env.num_envs)
+        n_steps, go_on = 0, True
         while go_on and not order.complete:
             action_masks = environments.action_masks(self._last_obs)  # type: ignore[arg-type]
             actions, clipped_actions = behaviour.act(self._last_obs, action_masks)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = environments.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            if hears_each_step or (hears_ends and dones.tobytes() != none_ended):
+            if hears_each_step or (hears_ends and any_set(dones)):
                 learned_from = order.is_playing
                 callback.update_locals(locals())
                 go_on = callback.on_step()

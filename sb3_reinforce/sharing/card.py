@@ -14,8 +14,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_reinforce.common.constraints import shown
 from sb3_reinforce.common.extras import needs
+from sb3_reinforce.common.normalization_files import NORMALIZATION
 from sb3_reinforce.common.tensorboard.hyperparameters import unscheduled
-from sb3_reinforce.sharing.repository import NORMALIZATION
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard

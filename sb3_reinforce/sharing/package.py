@@ -20,10 +20,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, 
 from sb3_reinforce.common.evaluation import episode_limit, limit_episodes, own_time_limit
 from sb3_reinforce.common.masked_observations import tell_masks_to
 from sb3_reinforce.common.model_files import read_model_file
-from sb3_reinforce.common.normalization_files import read_normalization, write_normalization
+from sb3_reinforce.common.normalization_files import NORMALIZATION, read_normalization, write_normalization
 from sb3_reinforce.common.playing import frames_per_second, play
 from sb3_reinforce.sharing.card import Evaluation, hyperparameters, model_card, zoo_name
-from sb3_reinforce.sharing.repository import NORMALIZATION
 from sb3_reinforce.sharing.video import write_video
 from sb3_reinforce.version import __version__
 

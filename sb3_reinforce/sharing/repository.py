@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-NORMALIZATION = "vec_normalize.json"
-"""Statistics of a VecNormalize, in a form that runs nothing."""
 _OTHER_ARCHIVES = {"train_eval_metrics.zip"}
 """What the RL Zoo uploads beside a model."""
 
