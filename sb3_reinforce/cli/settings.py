@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields, replace
 from importlib import resources
 from typing import Annotated, Any, Literal
 
-import gymnasium as gym
-
 from sb3_reinforce.cli.errors import CliError
 from sb3_reinforce.cli.options import (
     COUNT,
@@ -27,7 +25,7 @@ from sb3_reinforce.cli.shared import check_that_no_module_is_named, check_that_n
 from sb3_reinforce.common.constraints import BOOLEAN, NONE, TEXT, Interval, OneOf, Table, check_arguments
 from sb3_reinforce.common.constraints import SEED as SEED_RANGE
 from sb3_reinforce.zoo import ALGORITHMS
-from sb3_reinforce.zoo.hyperparameters import read_yaml
+from sb3_reinforce.zoo.hyperparameters import read_yaml, tuned_for
 
 GIVEN_BY_THE_COMMAND = ("_init_setup_model", "env", "seed", "tensorboard_log")
 """Arguments of the algorithm that are no options of their own."""
@@ -114,6 +112,8 @@ class Plan:
     """As the RL Zoo's files have them. What is not named has the algorithm's own default."""
     tuned: Settings
     """Those of them that come from the tuned settings of the environment."""
+    tuned_for: str | None = None
+    """The environment that they were tuned for, maybe another version; or "atari"."""
     tuned_timesteps: int | None = None
     """How long a training with the tuned settings is to be."""
     folder: RunFolder | None = None
@@ -137,9 +137,9 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     folder = None if first.resume is None else _unfinished(pathlib.Path(first.resume))
     if folder is None:
         stored = {"algo": first.algo, "env": first.env}
-        tuned = {} if first.defaults else tuned_settings(first.algo, first.env)
+        name, tuned = (None, {}) if first.defaults else tuned_settings(first.algo, first.env)
     else:
-        stored, tuned = _stored_arguments(folder), folder.read_hyperparameters()
+        name, stored, tuned = None, _stored_arguments(folder), folder.read_hyperparameters()
     check_arguments(_TABLE, {**{name: tuned[name] for name in HYPERPARAMETERS if name in tuned}, **stored}, "")
     options = _options(stored, tuned)
     values = parse(options, arguments, "sb3-reinforce train", _DESCRIPTION, ALIASES)
@@ -153,7 +153,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     hyperparameters = _hyperparameters(values, tuned)
     command = Command(**{field.name: values[field.name] for field in fields(Command)})
     in_use = {name: value for name, value in tuned.items() if name in hyperparameters and hyperparameters[name] == value}
-    return Plan(command, hyperparameters, in_use, tuned.get("n_timesteps"), folder)
+    return Plan(command, hyperparameters, in_use, name, tuned.get("n_timesteps"), folder)
 
 
 _TABLE: Table = {
@@ -194,20 +194,17 @@ def _first_look(arguments: Sequence[str]) -> argparse.Namespace:
     return argparse.Namespace(algo="reinforce", env=Command.env, policy=None, resume=None, defaults=True)
 
 
-def tuned_settings(algo: str, env_id: str) -> Settings:
+def tuned_settings(algo: str, env_id: str) -> tuple[str | None, Settings]:
     """
     :param algo: The algorithm.
     :param env_id: The environment.
-    :return: The hyperparameters for it that come with the package; none if it has none.
+    :return: The environment that the package has tuned hyperparameters for, as ``tuned_for`` finds it, and these.
     """
-    name = env_id.rpartition(":")[2]
     with resources.as_file(resources.files("sb3_reinforce.zoo") / "hyperparams" / f"{algo}.yml") as path:
         table = read_yaml(path)
-    spec = gym.registry.get(name)
-    if name not in table and spec is not None and "AtariEnv" in str(spec.entry_point):
-        name = "atari"
-    entry = {} if name == "default" else table.get(name, {})
-    return {key: int(value) if key == "n_timesteps" else value for key, value in entry.items()}
+    name = tuned_for(env_id.rpartition(":")[2], table)
+    entry = {} if name in (None, "default") else table[name]
+    return name, {key: int(value) if key == "n_timesteps" else value for key, value in entry.items()}
 
 
 def _options(stored: Settings, tuned: Settings) -> list[Option]:

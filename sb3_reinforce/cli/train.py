@@ -249,12 +249,12 @@ class Training:
 
     def _say_what_was_tuned(self) -> None:
         if self.plan.tuned and self.plan.folder is None:
-            self._say(f"Tuned settings for [bold]{self.command.env}[/bold] (--defaults leaves them out):")
+            self._say(f"Tuned settings for [bold]{self.plan.tuned_for}[/bold] (--defaults leaves them out):")
             for name, value in self.plan.tuned.items():
                 self.console.print(Padding(f"{name}: {value}", (0, 0, 0, 2), expand=False))
-            n_timesteps, tuned_for = self.plan.hyperparameters.get("n_timesteps"), self.plan.tuned_timesteps
-            if n_timesteps is not None and tuned_for is not None and n_timesteps < tuned_for:
-                self._say(f"[yellow]They were tuned for {tuned_for:,} timesteps.[/yellow] Fewer may not be enough.")
+            n_timesteps, tuned = self.plan.hyperparameters.get("n_timesteps"), self.plan.tuned_timesteps
+            if n_timesteps is not None and tuned is not None and n_timesteps < tuned:
+                self._say(f"[yellow]They were tuned for {tuned:,} timesteps.[/yellow] Fewer may not be enough.")
 
     def _say_what_begins(self) -> None:
         backend = "fastest" if self.command.fast else "PythonVecEnv"

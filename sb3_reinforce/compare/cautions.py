@@ -7,7 +7,7 @@ import pandas as pd
 from sb3_reinforce.common.evaluation import CUT_OFF_ADVICE
 from sb3_reinforce.compare.section import ALL_ENVIRONMENTS, MIN_SEEDS
 from sb3_reinforce.compare.statistics import Statistics
-from sb3_reinforce.compare.text import escape, join, plural
+from sb3_reinforce.compare.text import escape, join, plural, stand_ins_in_words
 
 
 def cautions(statistics: Statistics, details: dict[str, Any]) -> list[str]:
@@ -22,6 +22,7 @@ def cautions(statistics: Statistics, details: dict[str, Any]) -> list[str]:
         *_about_cut_off(statistics.cut_off, details.get("max_episode_steps", {})),
         *_about_seeds(statistics.n_seeds),
         *_about_shorter(statistics.shorter),
+        *_about_stand_ins(details.get("stand_ins", {})),
         *_about_left_out(statistics),
     ]
     return ["\n>\n".join(f"> {caution}" for caution in found)] if found else []
@@ -83,6 +84,15 @@ def _about_shorter(shorter: pd.DataFrame) -> list[str]:
     return [
         f"**Trained for fewer steps than others:** {'; '.join(groups)}. The last score of each counts as its final score, so "
         "verdicts between them and others are marked: unequal steps."
+    ]
+
+
+def _about_stand_ins(stand_ins: dict[str, dict[str, str]]) -> list[str]:
+    if not stand_ins:
+        return []
+    return [
+        f"**Hyperparameters that were not tuned for the environment itself:** {stand_ins_in_words(stand_ins, escape)}. Who is "
+        "tuned for an environment has an advantage."
     ]
 
 

@@ -117,6 +117,7 @@ def compare(
                 run for run in to_do if not storage.is_finished(folder, run.name)
             ]  # another one may have finished meanwhile
             _mention_unequal_budgets(plan)
+            _mention_stand_ins(plan)
             _mention_what_was_there(plan, to_do, folder)
             ready = [run for run in to_do if run.name not in refused]
             with running_on(backend, n_jobs, address) if ready else contextlib.nullcontext():
@@ -145,6 +146,15 @@ def _mention_unequal_budgets(plan: "Plan") -> None:
     if unequal:
         advice = "Who trains longer has an advantage; timesteps (--timesteps) gives all the same."
         print(f"Not the same number of timesteps: {'; '.join(unequal)}. {advice}", file=sys.stderr)
+
+
+def _mention_stand_ins(plan: "Plan") -> None:
+    from sb3_reinforce.compare.text import stand_ins_in_words
+
+    named = stand_ins_in_words(plan.stand_ins())
+    if named:
+        advice = "Who is tuned for an environment has an advantage; hyperparams (--hyperparams) takes your own."
+        print(f"Hyperparameters that were not tuned for the environment itself: {named}. {advice}", file=sys.stderr)
 
 
 def _mention_what_was_there(plan: "Plan", to_do: "list[Run]", folder: pathlib.Path) -> None:
@@ -223,5 +233,6 @@ def _details(plan: "Plan", failures: "dict[RunName, str]", times: "pd.DataFrame"
         "versions": {**described["versions"], **installed(REPORT_PACKAGES)},
         "command": shlex.join(sys.orig_argv),
         "times": times,
+        "stand_ins": plan.stand_ins(),
         "failures": [{**name._asdict(), "error": error} for name, error in failures.items()],
     }

@@ -5,16 +5,15 @@ import importlib.resources
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import yaml
 from rl_zoo3 import ALGOS
-from rl_zoo3.exp_manager import ExperimentManager
 
 from sb3_reinforce.common.names import check_known
 from sb3_reinforce.zoo import ALGORITHMS, register
-from sb3_reinforce.zoo.hyperparameters import check_numbers, read_yaml
+from sb3_reinforce.zoo.hyperparameters import check_numbers, read_yaml, tuned_for
 
 register()
 
@@ -75,23 +74,31 @@ def _check_plain(entries: Mapping[str, Any], name: str) -> None:
         ) from error
 
 
-def hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps: int | None) -> Hyperparameters:
+class Found(NamedTuple):
+    """The hyperparameters of an algorithm for an environment."""
+
+    hyperparameters: Hyperparameters
+    tuned_for: str | None
+    """The environment that the RL Zoo or we have tuned them for; or "atari", or "default". None: they are the user's."""
+
+
+def hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps: int | None) -> Found:
     """
     :param algo: The algorithm.
     :param env: The environment.
     :param own: The user's own hyperparameters.
     :param timesteps: What takes the place of ``n_timesteps``, if it is given.
-    :return: The user's own hyperparameters, or those that the algorithm comes with.
+    :return: The user's own hyperparameters, or those that the algorithm comes with: for the environment, for another version
+        of it, or its default ones.
     :raises ValueError: If there are none, or they don't say how long to train.
     """
-    names = [env, *(["atari"] if ExperimentManager.is_atari(env) else []), "default"]
-    entries = [table[name] for table in (own.get(algo, {}), _packaged(algo)) for name in names if name in table]
-    if not entries:
+    found = _own(env, own.get(algo, {})) or _packaged(env, _read_packaged(algo))
+    if found is None:
         raise ValueError(
             f"The RL Zoo has no hyperparameters of {algo} for {env}. Write some in a YAML file, and name it as hyperparams "
             f"(--hyperparams): {algo}: {{{env}: {{policy: MlpPolicy, n_timesteps: 100000}}}}"
         )
-    entry = copy.deepcopy(dict(entries[0]))
+    entry = found.hyperparameters
     if timesteps is not None:
         entry["n_timesteps"] = timesteps
     n_timesteps = entry.get("n_timesteps")
@@ -100,10 +107,23 @@ def hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps:
             f"The hyperparameters of {algo} for {env} must say n_timesteps, a number of at least 1, but it is {n_timesteps}. "
             "Or give timesteps (--timesteps) for all."
         )
-    return entry
+    return found
 
 
-def _packaged(algo: str) -> Mapping[str, Hyperparameters]:
+def _own(env: str, table: Mapping[str, Hyperparameters]) -> Found | None:
+    """A user's environment is what the user has named; another version of it is not."""
+    for name in (env, *(["atari"] if tuned_for(env, ["atari"]) else []), "default"):
+        if name in table:
+            return Found(copy.deepcopy(dict(table[name])), None)
+    return None
+
+
+def _packaged(env: str, table: Mapping[str, Hyperparameters]) -> Found | None:
+    name = tuned_for(env, table) or "default"
+    return Found(copy.deepcopy(dict(table[name])), name) if name in table else None
+
+
+def _read_packaged(algo: str) -> Mapping[str, Hyperparameters]:
     package = "sb3_reinforce.zoo" if algo in ALGORITHMS else "rl_zoo3"
     file = importlib.resources.files(package) / "hyperparams" / f"{algo}.yml"
     return yaml.safe_load(file.read_text()) if file.is_file() else {}

@@ -67,6 +67,8 @@ class Run:
     """Travels, too: the RL Zoo of a worker need not know one that was added here."""
     hyperparameters: Hyperparameters
     """As the RL Zoo's YAML files have them, ``n_timesteps`` included."""
+    tuned_for: str | None
+    """Where they come from, as ``hyperparameters_of`` says it."""
     eval_freq: int
     n_eval_episodes: int
     max_episode_steps: int
@@ -125,6 +127,17 @@ class Plan:
         for run in self.runs:
             budgets.setdefault(run.name.env, {})[run.name.algo] = run.n_timesteps
         return budgets
+
+    def stand_ins(self) -> dict[str, dict[str, str]]:
+        """
+        :return: ``{algo: {env: name}}`` where hyperparameters were not tuned for the environment itself: the name of its other
+            version that they were tuned for, or "default".
+        """
+        found: dict[str, dict[str, str]] = {}
+        for run in self.runs:
+            if run.tuned_for not in (None, run.name.env, "atari"):
+                found.setdefault(run.name.algo, {})[run.name.env] = run.tuned_for
+        return found
 
     def fingerprint(self) -> str:
         """
@@ -205,12 +218,13 @@ def make_plan(
     runs = []
     for env, spec in specs.items():
         settings = {algo: hyperparameters_of(algo, env, own, timesteps) for algo in algos}
-        freq = _evaluation_frequency(env, settings, eval_freq)
-        limit = episode_limit(max_episode_steps, _longest_time_limit(spec, settings))
+        values = [setting.hyperparameters for setting in settings.values()]
+        freq = _evaluation_frequency(env, values, eval_freq)
+        limit = episode_limit(max_episode_steps, _longest_time_limit(spec, values))
         for algo, setting in settings.items():
             for seed in _each_seed(seeds):
                 run = RunName(algo, env, seed)
-                runs.append(Run(run, spec, ALGOS[algo], setting, freq, n_eval_episodes, limit, device))
+                runs.append(Run(run, spec, ALGOS[algo], *setting, freq, n_eval_episodes, limit, device))
     # By seeds first, so that the time left can be told early, and what is there when it is stopped is balanced
     runs.sort(key=lambda run: run.name.seed)
     return Plan(runs, _code_of(runs))
@@ -220,8 +234,8 @@ def _each_seed(seeds: int | Sequence[int]) -> list[int]:
     return list(dict.fromkeys(map(int, seeds))) if isinstance(seeds, Sequence) else list(range(1, seeds + 1))
 
 
-def _evaluation_frequency(env: str, settings: dict[str, Hyperparameters], eval_freq: int | None) -> int:
-    smallest = min(int(setting["n_timesteps"]) for setting in settings.values())
+def _evaluation_frequency(env: str, settings: Iterable[Hyperparameters], eval_freq: int | None) -> int:
+    smallest = min(int(setting["n_timesteps"]) for setting in settings)
     if eval_freq is None:
         return max(1, smallest // N_EVALUATIONS)
     if eval_freq > smallest:
@@ -229,9 +243,9 @@ def _evaluation_frequency(env: str, settings: dict[str, Hyperparameters], eval_f
     return eval_freq
 
 
-def _longest_time_limit(spec: EnvSpec, settings: dict[str, Hyperparameters]) -> int:
+def _longest_time_limit(spec: EnvSpec, settings: Iterable[Hyperparameters]) -> int:
     """The environment's own, as it was registered or as the hyperparameters of an algorithm have it made."""
-    made = [(setting.get("env_kwargs") or {}).get("max_episode_steps") for setting in settings.values()]
+    made = [(setting.get("env_kwargs") or {}).get("max_episode_steps") for setting in settings]
     return max(limit or 0 for limit in (own_time_limit(spec), *made))
 
 

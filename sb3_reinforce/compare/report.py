@@ -33,8 +33,9 @@ def write_report(
     :param thresholds: For each environment the score at which it counts as solved, or None.
     :param details: ``command``, a string; ``versions``, ``{package: version}``; ``hyperparameters``,
         ``{algo: {env: {name: value}}}``; and ``failures``, a list of ``{"algo", "env", "seed", "error"}``. If there are
-        episodes that were cut off, also ``max_episode_steps``, ``{env: timesteps}``. If it is known how long runs took, also
-        ``times``, a table ``algo, env, seed, seconds``.
+        episodes that were cut off, also ``max_episode_steps``, ``{env: timesteps}``. If
+        hyperparameters were not tuned for the environment itself, ``stand_ins``, ``{algo: {env: name}}``: the name of another
+        version of it, or "default". If it is known how long runs took, also ``times``, a table ``algo, env, seed, seconds``.
     :return: The path of ``report.html``, which needs no other file.
     :raises ValueError: If results or details lack something, or an evaluation is there twice.
     :raises OSError: If a file can't be written.

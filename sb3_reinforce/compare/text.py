@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -79,3 +79,16 @@ def table(alignment: str, header: Sequence[str], rows: Iterable[Sequence[str]]) 
     """
     rule = ["---:" if side == "r" else "---" for side in alignment]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def stand_ins_in_words(stand_ins: Mapping[str, Mapping[str, str]], write: Callable[[str], str] = str) -> str:
+    """
+    :param stand_ins: ``{algo: {env: name}}``: whose hyperparameters were taken for want of the environment's own.
+    :param write: How to write a name.
+    :return: All of them in a line; an empty one if there are none.
+    """
+    return "; ".join(
+        f"{write(algo)} in {write(env)} ({'its default ones' if name == 'default' else f'those for {write(name)}'})"
+        for algo, by_env in stand_ins.items()
+        for env, name in by_env.items()
+    )

@@ -10,7 +10,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import gymnasium as gym
 import yaml
+from gymnasium.envs.registration import parse_env_id
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_reinforce.common.constraints import Interval, Table, Test, check_arguments
@@ -45,6 +47,38 @@ def read_yaml(path: str | pathlib.Path) -> Any:
         return yaml.safe_load(pathlib.Path(path).read_text())
     except yaml.YAMLError as error:
         raise HyperparameterError(f"'{path}' is not a YAML file: {error}") from error
+
+
+def tuned_for(env_id: str, names: Collection[str]) -> str | None:
+    """
+    Which of a file's hyperparameters are for an environment. Those for another version of it are nearer than any default:
+    files are not written anew for each version.
+
+    :param env_id: The environment, without a module.
+    :param names: The names that the file has.
+    :return: The environment's own; else that of its newest version among them; else "atari" for a game of Atari; else None.
+    """
+    if env_id in names:
+        return env_id
+    versions = {version: name for name in names if (version := _version_of(name, env_id)) is not None}
+    if versions:
+        return versions[max(versions)]
+    return "atari" if "atari" in names and _is_atari(env_id) else None
+
+
+def _version_of(name: str, env_id: str) -> int | None:
+    """The version that a name has, if but for it it is that of the environment."""
+    try:
+        *environment, _ = parse_env_id(env_id)
+        *other, version = parse_env_id(name)
+    except gym.error.Error:  # a file may have any names
+        return None
+    return version if other == environment else None
+
+
+def _is_atari(env_id: str) -> bool:
+    spec = gym.registry.get(env_id)
+    return spec is not None and "AtariEnv" in str(spec.entry_point)
 
 
 def check_entry(table: Any, names: Sequence[str], algo: str, path: str) -> None:

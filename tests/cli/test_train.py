@@ -93,6 +93,11 @@ def test_tuned_settings_are_used_and_told(capsys: pytest.CaptureFixture[str]) ->
     assert REINFORCE.load(untuned / "Acrobot-v1.zip").n_envs == 1
 
 
+def test_the_tuned_settings_of_another_version_are_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    train("--env", "CartPole-v0", "-n", "10", "--max-episode-steps", "50")
+    assert "Tuned settings for CartPole-v1" in capsys.readouterr().out
+
+
 def test_every_argument_of_the_algorithm_is_an_option() -> None:
     folder = train(
         *(

@@ -68,3 +68,9 @@ def test_episodes_that_were_cut_off_are_said() -> None:
     who = "12 of 120 of bad in E-v0 (after 3,000 timesteps)"
     assert f"> **Episodes of evaluations that did not end and were cut off:** {who}. {CUT_OFF_ADVICE}" in text
     assert "12 of 120 of bad in E-v0. " in short_report(results)  # a table from elsewhere
+
+
+def test_hyperparameters_that_were_tuned_for_something_else_are_said() -> None:
+    text = short_report(comparison(n_seeds=6), stand_ins={"good": {"E-v0": "default"}, "b*d": {"E-v0": "E-v7"}})
+    named = r"good in E-v0 (its default ones); b\*d in E-v0 (those for E-v7)."
+    assert f"> **Hyperparameters that were not tuned for the environment itself:** {named} Who is tuned" in text

@@ -377,6 +377,17 @@ def test_budgets_that_are_not_the_same_are_said(no_report: list[Any], capsys: py
     assert "Not the same number of timesteps: on CartPole-v1 a2c 300, reinforce 1,200." in capsys.readouterr().err
 
 
+def test_hyperparameters_that_were_tuned_for_something_else_are_said(
+    no_report: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"a2c": HYPERPARAMS["a2c"]}  # the user knows where these come from
+    compare(["a2c", "reinforce", "trpo"], ["CartPole-v0"], 1, **{**TINY, "hyperparams": own})
+    named = "reinforce in CartPole-v0 (those for CartPole-v1); trpo in CartPole-v0 (those for CartPole-v1)."
+    assert f"Hyperparameters that were not tuned for the environment itself: {named} Who" in capsys.readouterr().err
+    ((*_, details),) = no_report
+    assert details["stand_ins"] == {algo: {"CartPole-v0": "CartPole-v1"} for algo in ("reinforce", "trpo")}
+
+
 def test_what_is_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sb3_reinforce.compare.plan", None)
     monkeypatch.delattr("sb3_reinforce.compare.plan")

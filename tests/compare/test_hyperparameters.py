@@ -43,11 +43,39 @@ def test_a_file_of_hyperparameters(tmp_path: pathlib.Path) -> None:
 
 
 def test_hyperparameters_that_come_with_the_zoo_and_with_us() -> None:
-    assert hyperparameters_of("reinforce", "CartPole-v1", {}, None)["policy"] == "LinearSoftmaxPolicy"
-    ppo = hyperparameters_of("ppo", "CartPole-v1", {}, None)
+    assert hyperparameters_of("reinforce", "CartPole-v1", {}, None).hyperparameters["policy"] == "LinearSoftmaxPolicy"
+    ppo, tuned_for = hyperparameters_of("ppo", "CartPole-v1", {}, None)
+    assert tuned_for == "CartPole-v1"
     assert (ppo["n_envs"], ppo["n_timesteps"]) == (8, 1e5)  # as rl_zoo3/hyperparams/ppo.yml has it
     assert ppo["learning_rate"] == "lin_0.001"
-    assert hyperparameters_of("ppo", "CartPole-v1", {}, 300) == {**ppo, "n_timesteps": 300}
+    assert hyperparameters_of("ppo", "CartPole-v1", {}, 300).hyperparameters == {**ppo, "n_timesteps": 300}
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "tuned_for", "expected"),
+    [
+        ("trpo", "HalfCheetah-v5", "HalfCheetah-v4", {"target_kl": 0.04, "normalize": True}),  # the zoo has no v5
+        ("a2c", "Swimmer-v5", "Swimmer-v4", {"gamma": 0.9999}),
+        ("ppo", "CartPole-v0", "CartPole-v1", {"n_envs": 8}),
+        ("reinforce", "Hopper-v4", "Hopper-v5", {"n_episodes": 20}),
+        ("reinforce", "Blackjack-v1", "Blackjack-v1", {}),
+        ("reinforce", "Taxi-v999", "Taxi-v4", {}),
+        ("trpo", "Blackjack-v1", "default", {}),
+        ("reinforce", "FrozenLake8x8-v1", "default", {"policy": "MlpPolicy"}),  # another name is another task
+    ],
+)
+def test_another_version_is_nearer_than_the_default(algo: str, env: str, tuned_for: str, expected: dict[str, Any]) -> None:
+    found = hyperparameters_of(algo, env, {}, 100)
+    assert found.tuned_for == tuned_for
+    assert expected.items() <= found.hyperparameters.items()
+
+
+def test_ones_own_are_for_what_is_named() -> None:
+    own = {"trpo": {"HalfCheetah-v4": {"policy": "Mine"}}}
+    assert hyperparameters_of("trpo", "HalfCheetah-v5", own, None).tuned_for == "HalfCheetah-v4"  # the zoo's
+    assert hyperparameters_of("trpo", "HalfCheetah-v4", own, 5) == ({"policy": "Mine", "n_timesteps": 5}, None)
+    own["trpo"]["default"] = {"policy": "Other"}
+    assert hyperparameters_of("trpo", "HalfCheetah-v5", own, 5) == ({"policy": "Other", "n_timesteps": 5}, None)
 
 
 @pytest.mark.parametrize("n_timesteps", [None, 0, -1.0, "1e4", [3]])
@@ -55,4 +83,4 @@ def test_how_long_to_train_has_to_be_said(n_timesteps: Any) -> None:
     own = {"ppo": {"CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": n_timesteps}}}
     with pytest.raises(ValueError, match=r"of ppo for CartPole-v1 must say n_timesteps, a number of at least 1.*--timesteps"):
         hyperparameters_of("ppo", "CartPole-v1", own, None)
-    assert hyperparameters_of("ppo", "CartPole-v1", own, 50)["n_timesteps"] == 50
+    assert hyperparameters_of("ppo", "CartPole-v1", own, 50).hyperparameters["n_timesteps"] == 50

@@ -18,6 +18,7 @@ from sb3_reinforce.zoo.hyperparameters import (
     check_numbers,
     check_policy_kwargs,
     read_yaml,
+    tuned_for,
 )
 
 PLAIN = {"policy": "MlpPolicy", "n_timesteps": 1000}
@@ -241,3 +242,22 @@ def test_an_environment_that_is_not_missing(name: str) -> None:
     check_entry(table, NAMES, "reinforce", "my.yml")
     with pytest.raises(HyperparameterError, match=f"It has {name}, Acrobot-v1"):
         check_entry(table, ["Pendulum-v1", "atari"], "reinforce", "my.yml")
+
+
+# Whose they are
+
+
+@pytest.mark.parametrize(
+    ("env_id", "names", "expected"),
+    [
+        ("A-v1", ["A-v0", "A-v1", "A-v2"], "A-v1"),
+        ("A-v1", ["A-v0", "A-v10", "A-v9"], "A-v10"),
+        ("A", ["A-v0", "AB-v1"], "A-v0"),
+        ("space/A-v1", ["A-v0", "space/A-v3", "other/A-v4"], "space/A-v3"),
+        ("A-v1", ["a-v1", "AA-v1", "default", "atari", "not an id", ""], None),
+        ("not an id", ["not an id-v2", "default"], None),
+        ("CartPole-v1", ["atari", "default"], None),
+    ],
+)
+def test_for_which_environment_hyperparameters_are(env_id: str, names: list[str], expected: str | None) -> None:
+    assert tuned_for(env_id, names) == expected
