@@ -24,6 +24,30 @@ def png_of(figure: "Figure", dpi: float | None = None) -> bytes:
     return content.getvalue()
 
 
+def quick_png_of(figure: "Figure") -> bytes:
+    """
+    For a chart of lines and few colours, which is drawn again and again: in 256 colours, and with letters as they were
+    designed, not moved to whole pixels. It takes three quarters of the time of :func:`png_of`, and a third of the space.
+
+    :param figure: Any, with a canvas of Agg.
+    :return: It as a PNG file.
+    """
+    import matplotlib
+    import numpy as np
+    from PIL import Image
+
+    canvas: Any = figure.canvas
+    with matplotlib.rc_context({"text.hinting": "no_hinting"}):
+        canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    # A colour is a mean of those that it stands for, and white that of what is nearly white
+    image.putpalette([255 if level >= 254 else level for level in image.getpalette() or []])
+    content = io.BytesIO()
+    image.save(content, format="png", compress_level=1)
+    return content.getvalue()
+
+
 def new_panels(n_small: int, dpi: float) -> list["Axes"]:
     """
     :param n_small: How many small panels are below the large one.

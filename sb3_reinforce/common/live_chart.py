@@ -12,7 +12,7 @@ from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 from sb3_reinforce.common.callbacks import ARGUMENTS, EpisodeDurationCallback, environment_reward_threshold
 from sb3_reinforce.common.constraints import NONE, PATH, Interval, checked
 from sb3_reinforce.common.extras import needs
-from sb3_reinforce.common.figures import ReusedPanels, png_of
+from sb3_reinforce.common.figures import ReusedPanels, quick_png_of
 from sb3_reinforce.common.log_keys import DRAWN, LENGTH, RETURN, TIMESTEPS, running
 from sb3_reinforce.common.logs import say_that_it_is_not_written
 from sb3_reinforce.common.saving import write_atomically
@@ -56,7 +56,7 @@ class LiveChartCallback(EpisodeDurationCallback):
             import matplotlib.figure  # noqa: F401  or the first drawing would wait for it
 
             from sb3_reinforce.common.plots import draw_training
-        self._plot, self._png_of = partial(draw_training, panels=PANELS), png_of
+        self._plot, self._png_of = partial(draw_training, panels=PANELS), quick_png_of
         self.path = None if path is None else pathlib.Path(path)
         self.seconds = seconds
         self.window_size = window_size

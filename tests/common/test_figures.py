@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sb3_reinforce.common.figures import ReusedPanels, new_panels, png_of
+from sb3_reinforce.common.figures import ReusedPanels, new_panels, png_of, quick_png_of
 from sb3_reinforce.common.plots import Evaluation, draw_training
 
 EPISODES = [
@@ -31,6 +31,18 @@ def test_png_of() -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png")
     np.testing.assert_array_equal(pixels(png_of(figure)), pixels(content.getvalue()))
+
+
+def test_quick_png_of_looks_like_the_other() -> None:
+    figure = draw_training(EPISODES + LOSSES, title="A chart", threshold=5.0, dpi=50)
+    quick, exact = pixels(quick_png_of(figure)), pixels(png_of(figure))
+    assert quick.shape == exact.shape[:2], "one byte a pixel"
+    colors = np.asarray(Image.open(io.BytesIO(quick_png_of(figure))).convert("RGB"), dtype=int)
+    differences = np.abs(colors - exact[..., :3].astype(int))
+    assert (colors[0, 0] == 255).all()
+    assert np.median(differences) == 0
+    assert (differences > 32).mean() < 0.03, "letters, which are not moved to whole pixels"
+    assert matplotlib.rcParams["text.hinting"] == matplotlib.rcParamsDefault["text.hinting"]
 
 
 @pytest.mark.parametrize(
