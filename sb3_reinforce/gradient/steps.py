@@ -8,7 +8,7 @@ from torch import nn
 
 from sb3_reinforce.gradient.divergence import buffers_kept, divergence_from, views
 from sb3_reinforce.gradient.line_search import fraction_within
-from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
+from sb3_reinforce.gradient.natural_gradient import forgetting, lengthening, natural_step
 from sb3_reinforce.gradient.scores import Scores
 from sb3_reinforce.rollouts.rollout import Rollout
 
@@ -110,6 +110,7 @@ class NaturalStep:
         gradient *= rollout.n_episodes / rollout.n_timesteps
         with buffers_kept(self.policy):
             direction = self.fisher.solve(gradient, parameters, rollout, self.damping)
+            learning_rate *= lengthening(rollout.n_timesteps) if self.fisher.forgets else 1.0
             step = natural_step(gradient, direction, learning_rate, self.target_kl)
             if self.line_search and np.isfinite(self.target_kl):
                 self._go_within_bound(parameters, step, rollout)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sb3_reinforce.gradient.fisher import softmax_fisher
 from sb3_reinforce.gradient.fisher_blocks import FisherBlock, solve
-from sb3_reinforce.gradient.natural_gradient import forgetting, natural_step
+from sb3_reinforce.gradient.natural_gradient import forgetting, lengthening, natural_step
 
 
 def step_of(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, target_kl: float, damping: float) -> th.Tensor:
@@ -79,6 +79,19 @@ def test_a_step_that_is_not_finite_is_refused(gradient: th.Tensor, fisher: th.Te
 
 
 def test_forgetting_falls_with_steps_and_with_timesteps() -> None:
-    assert forgetting(0, 100) == 0.5
-    assert forgetting(0, 2_560) == pytest.approx(0.1)
+    assert forgetting(0, 512) == 0.5
+    assert forgetting(0, 1_000) == pytest.approx(0.256)
+    assert forgetting(0, 4_000) == pytest.approx(0.032)
     assert forgetting(799, 1_000) == pytest.approx(0.01)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10**6))
+def test_a_longer_step_draws_the_parameters_back_no_more(n_steps: int, n_timesteps: int) -> None:
+    drawn_back = lengthening(n_timesteps) * forgetting(n_steps, n_timesteps)
+    assert drawn_back == pytest.approx(min(0.5, 256 / n_timesteps, 8 / (n_steps + 1)))
+
+
+def test_long_rollouts_have_longer_steps_with_no_more_noise() -> None:
+    assert lengthening(10) == lengthening(1_000) == 1.0
+    for n_timesteps in (4_000, 10**6):
+        assert lengthening(n_timesteps) ** 2 / n_timesteps == pytest.approx(1 / 1_000)

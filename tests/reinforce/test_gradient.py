@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
 from sb3_reinforce import REINFORCE, EpsilonSchedule, LinearSoftmaxPolicy
+from sb3_reinforce.gradient.natural_gradient import lengthening
 from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, Toy, exact_estimate, exact_gradient, standard_errors_off
 
 N_EPISODES = 8_000
@@ -314,7 +315,8 @@ def test_the_natural_step_is_the_inverse_fisher_matrix_times_the_gradient() -> N
         fisher += (score * pi[:, [action]]).T @ score
     gradient = -np.concatenate([p.grad.numpy().ravel() for p in actor(model)]).astype(np.float64)  # type: ignore[union-attr]
     step = np.concatenate([p.detach().numpy().ravel() for p in actor(model)]) - before
-    np.testing.assert_allclose(fisher @ step, 1e-3 * 10 * gradient, rtol=0.02, atol=1e-3 * np.abs(gradient).max())
+    expected = 1e-3 * lengthening(len(pi)) * 10 * gradient
+    np.testing.assert_allclose(fisher @ step, expected, rtol=0.02, atol=1e-3 * np.abs(gradient).max())
 
 
 class _Continuous(TabularEnv):
