@@ -229,8 +229,12 @@ def _dask(n_jobs: int, address: str | None) -> Iterator[None]:
             return ANY_NUMBER
 
     local = {"n_workers": None if n_jobs == -1 else n_jobs, "threads_per_worker": 1, "dashboard_address": None}
-    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": DASK_TIMEOUT})
-    with patience, Client(address) if address is not None else Client(**local) as client:
+    settings = {
+        "distributed.deploy.lost-worker-timeout": DASK_TIMEOUT,
+        # Runs wait in the scheduler. One that waited at a worker would be suspected, too, when that worker dies
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
+    with dask.config.set(settings), Client(address) if address is not None else Client(**local) as client:
         threads = client.nthreads()
         if any(n_threads > 1 for n_threads in threads.values()):
             raise ValueError(
