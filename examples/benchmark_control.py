@@ -32,7 +32,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_reinforce import REINFORCE
 from sb3_reinforce.zoo.expressions import evaluate
-from sb3_reinforce.zoo.hyperparameters import read_yaml
+from sb3_reinforce.zoo.hyperparameters import read_yaml, tuned_for
 
 ENV_ID = "HalfCheetah-v5"
 
@@ -98,7 +98,7 @@ def peer(name: str) -> Callable[[int], BaseAlgorithm]:
         assert zoo is not None
         assert zoo.origin is not None
         table = read_yaml(pathlib.Path(zoo.origin).parent / "hyperparams" / f"{name}.yml")
-        settings: dict[str, Any] = dict(next(table[env] for env in (ENV_ID, "HalfCheetah-v4") if env in table))
+        settings: dict[str, Any] = dict(table[tuned_for(ENV_ID, table)])
         env: Any = make_vec_env(ENV_ID, settings.pop("n_envs", 1), seed)
         normalize = settings.pop("normalize", False)
         del settings["n_timesteps"]

@@ -137,9 +137,9 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     folder = None if first.resume is None else _unfinished(pathlib.Path(first.resume))
     if folder is None:
         stored = {"algo": first.algo, "env": first.env}
-        name, tuned = (None, {}) if first.defaults else tuned_settings(first.algo, first.env)
+        tuned_env, tuned = (None, {}) if first.defaults else tuned_settings(first.algo, first.env)
     else:
-        name, stored, tuned = None, _stored_arguments(folder), folder.read_hyperparameters()
+        tuned_env, stored, tuned = None, _stored_arguments(folder), folder.read_hyperparameters()
     check_arguments(_TABLE, {**{name: tuned[name] for name in HYPERPARAMETERS if name in tuned}, **stored}, "")
     options = _options(stored, tuned)
     values = parse(options, arguments, "sb3-reinforce train", _DESCRIPTION, ALIASES)
@@ -153,7 +153,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     hyperparameters = _hyperparameters(values, tuned)
     command = Command(**{field.name: values[field.name] for field in fields(Command)})
     in_use = {name: value for name, value in tuned.items() if name in hyperparameters and hyperparameters[name] == value}
-    return Plan(command, hyperparameters, in_use, name, tuned.get("n_timesteps"), folder)
+    return Plan(command, hyperparameters, in_use, tuned_env, tuned.get("n_timesteps"), folder)
 
 
 _TABLE: Table = {

@@ -53,11 +53,9 @@ class LiveChartCallback(EpisodeDurationCallback):
     ) -> None:
         super().__init__(window_size, verbose)
         with needs("extra", "LiveChartCallback"):  # early, should something be missing
-            import matplotlib.backends.backend_agg
-            import matplotlib.figure  # noqa: F401  or the first drawing would wait for it
-
             from sb3_reinforce.common.plots import draw_training
-        PANELS(1, DPI)  # as most charts have them, so that the first drawing need not make them
+
+            PANELS(1, DPI)  # as most charts have them, so that the first drawing need not make them, nor import matplotlib
         self._plot, self._png_of = partial(draw_training, panels=PANELS, dpi=DPI), quick_png_of
         self.path = None if path is None else pathlib.Path(path)
         self.seconds = seconds

@@ -13,7 +13,7 @@ from rl_zoo3 import ALGOS
 
 from sb3_reinforce.common.names import check_known
 from sb3_reinforce.zoo import ALGORITHMS, register
-from sb3_reinforce.zoo.hyperparameters import check_numbers, read_yaml, tuned_for
+from sb3_reinforce.zoo.hyperparameters import check_numbers, is_atari, read_yaml, tuned_for
 
 register()
 
@@ -112,7 +112,7 @@ def hyperparameters_of(algo: str, env: str, own: HyperparameterTable, timesteps:
 
 def _own(env: str, table: Mapping[str, Hyperparameters]) -> Found | None:
     """A user's environment is what the user has named; another version of it is not."""
-    for name in (env, *(["atari"] if tuned_for(env, ["atari"]) else []), "default"):
+    for name in (env, *(["atari"] if is_atari(env) else []), "default"):
         if name in table:
             return Found(copy.deepcopy(dict(table[name])), None)
     return None

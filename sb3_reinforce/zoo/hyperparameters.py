@@ -63,7 +63,7 @@ def tuned_for(env_id: str, names: Collection[str]) -> str | None:
     versions = {version: name for name in names if (version := _version_of(name, env_id)) is not None}
     if versions:
         return versions[max(versions)]
-    return "atari" if "atari" in names and _is_atari(env_id) else None
+    return "atari" if "atari" in names and is_atari(env_id) else None
 
 
 def _version_of(name: str, env_id: str) -> int | None:
@@ -76,7 +76,11 @@ def _version_of(name: str, env_id: str) -> int | None:
     return version if other == environment else None
 
 
-def _is_atari(env_id: str) -> bool:
+def is_atari(env_id: str) -> bool:
+    """
+    :param env_id: An environment, without a module.
+    :return: Whether it is a game of Atari.
+    """
     spec = gym.registry.get(env_id)
     return spec is not None and "AtariEnv" in str(spec.entry_point)
 
