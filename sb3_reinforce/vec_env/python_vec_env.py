@@ -1,6 +1,5 @@
 """SB3's DummyVecEnv without its overhead."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from copy import copy, deepcopy
 from functools import cached_property
@@ -11,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
-from stable_baselines3.common.vec_env.util import dict_to_obs
 
 from sb3_reinforce.common.casting import as_declared, part_of
+from sb3_reinforce.common.checked_observations import copy_of_buffers
 from sb3_reinforce.common.moves import Moves
 from sb3_reinforce.common.training_environments import environment_name
 from sb3_reinforce.vec_env.known_wrappers import Step, find_step
@@ -144,9 +143,7 @@ class PythonVecEnv(DummyVecEnv):
         return environment_name(self)
 
     def _obs_from_buf(self) -> VecEnvObs:
-        if self._array is not None:
-            return self._array.copy()
-        return dict_to_obs(self.observation_space, OrderedDict((key, values.copy()) for key, values in self.buf_obs.items()))
+        return copy_of_buffers(self) if self._array is None else self._array.copy()
 
 
 def _own(obs: Any) -> Any:

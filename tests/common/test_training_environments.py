@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_reinforce import GymnasiumVecEnv, PythonVecEnv
 from sb3_reinforce.common.training_environments import TrainingEnvironments, environment_name
+from tests.testbed import Toy
 
 
 class Clock(gym.Env[np.ndarray, int]):
@@ -310,3 +311,39 @@ def test_lives_that_somebody_else_has_moved_are_played_out() -> None:
     with environments.beginning(np.zeros((2, 2)), STARTED, SEED) as at_start:
         assert not at_start.any()
         env.reset()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1, 1, (3,)),
+        spaces.Box(0, 255, (2, 3), np.uint8),
+        spaces.Discrete(7),
+        spaces.Dict(position=spaces.Box(-1, 1, (2,)), level=spaces.Discrete(4)),
+    ],
+    ids=lambda space: type(space).__name__,
+)
+def test_what_a_dummy_vec_env_gives_is_what_it_gave_and_stays(space: spaces.Space) -> None:
+    ours, theirs = (DummyVecEnv([lambda: Toy(copy.deepcopy(space))] * 2) for _ in range(2))
+    TrainingEnvironments(ours)
+    for env in (ours, theirs):
+        env.seed(3)
+    given = [(ours.reset(), theirs.reset())]
+    given += [(ours.step(actions)[0], theirs.step(actions)[0]) for actions in [np.array([0, 1])] * 12]
+    for our_obs, their_obs in given:
+        assert type(our_obs) is type(their_obs)
+        our_parts, their_parts = (obs if isinstance(obs, dict) else {None: obs} for obs in (our_obs, their_obs))
+        assert our_parts.keys() == their_parts.keys()
+        for key, part in their_parts.items():
+            assert our_parts[key].dtype == part.dtype
+            np.testing.assert_array_equal(our_parts[key], part)
+
+
+def test_a_dummy_vec_env_that_gives_something_else_is_left_alone() -> None:
+    class Doubles(DummyVecEnv):
+        def _obs_from_buf(self) -> Any:
+            return 2 * super()._obs_from_buf()
+
+    environments = TrainingEnvironments(Doubles([Clock]))
+    environments.start_rollout(None, np.ones(1, bool), 0)
+    np.testing.assert_array_equal(environments.step(np.array([0]))[0], [[2, 2]])
