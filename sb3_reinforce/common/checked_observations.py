@@ -1,4 +1,4 @@
-"""What SB3's DummyVecEnv is shown, looked at before it is cast."""
+"""What SB3's DummyVecEnv is shown, looked at before it is cast, and copied in less time."""
 
 from collections import OrderedDict
 from typing import Any
@@ -15,8 +15,8 @@ from sb3_reinforce.common.moves import replacement_of
 class _CheckedObservations:
     """
     ``DummyVecEnv._save_obs``, which writes observations into arrays of the space's type, whatever is lost by it: with a look
-    at what is written. And ``_obs_from_buf``, which hands out a copy of them: without its ``deepcopy``, which takes several
-    times as long as the look.
+    at what is written. And ``_obs_from_buf``, which hands out a copy of them: without its ``deepcopy``, which takes a third of
+    a step of CartPole.
 
     :param env: The VecEnv.
     :param environment: What an error calls the environment in it.
