@@ -27,7 +27,7 @@ def png_of(figure: "Figure", dpi: float | None = None) -> bytes:
 def quick_png_of(figure: "Figure") -> bytes:
     """
     For a chart of lines and few colours, which is drawn again and again: in 256 colours, and with letters as they were
-    designed, not moved to whole pixels. It takes three quarters of the time of :func:`png_of`, and a third of the space.
+    designed, not moved to whole pixels. It takes two thirds of the time of :func:`png_of`, and a third of the space.
 
     :param figure: Any, with a canvas of Agg.
     :return: It as a PNG file.
@@ -40,11 +40,13 @@ def quick_png_of(figure: "Figure") -> bytes:
     with matplotlib.rc_context({"text.hinting": "no_hinting"}):
         canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    # To choose the colours takes longer than to use them, and every third row and column has them all
+    few = image.resize((-(-image.width // 3), -(-image.height // 3)), Image.Resampling.NEAREST)
+    palette = few.quantize(256, method=Image.Quantize.FASTOCTREE)
     # A colour is a mean of those that it stands for, and white that of what is nearly white
-    image.putpalette([255 if level >= 254 else level for level in image.getpalette() or []])
+    palette.putpalette([255 if level >= 254 else level for level in palette.getpalette() or []])
     content = io.BytesIO()
-    image.save(content, format="png", compress_level=1)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(content, format="png", compress_level=1)
     return content.getvalue()
 
 
@@ -65,8 +67,8 @@ def new_panels(n_small: int, dpi: float) -> list["Axes"]:
     for ax in axes:
         dress(ax)
         # A tick takes a hundredth of a picture's time
-        ax.locator_params(axis="x", nbins=6)
-        ax.locator_params(axis="y", nbins=6 if ax is axes[0] else 3)
+        ax.locator_params(axis="x", nbins=5)
+        ax.locator_params(axis="y", nbins=5 if ax is axes[0] else 3)
         ax.locator_params(prune="both")  # ticks beyond the ends, which would be made and not shown
         # Labels are put where they are to be, in inches: to find that out, matplotlib would lay out all tick labels twice
         ax.yaxis.set_label_coords(0.25, 0.5, blended_transform_factory(figure.dpi_scale_trans, ax.transAxes))
@@ -116,9 +118,10 @@ def _empty(ax: "Axes") -> None:
 
 def dress(ax: "Axes") -> None:
     """
-    :param ax: Whose horizontal axis shows timesteps. They get a grid, and lines on two sides.
+    :param ax: Whose horizontal axis shows timesteps. They get a grid in place of ticks, and lines on two sides.
     """
     ax.grid(alpha=0.25)
+    ax.tick_params(bottom=False, left=False)
     ax.spines[["top", "right"]].set_visible(False)
     dress_timesteps(ax)
 

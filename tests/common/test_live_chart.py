@@ -143,8 +143,8 @@ def test_the_window_asked_for_is_the_window_drawn_and_logged(tmp_path: pathlib.P
     model.logger.close()
     returns = np.asarray(ax.collections[0].get_offsets())[:, 1]
     means = [np.mean(returns[max(0, i - 4) : i + 1]) for i in range(len(returns))]
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), means)
-    assert ax.lines[0].get_label() == "mean of the last 5"
+    (line,) = (line for line in ax.lines if line.get_label() == "mean of the last 5")
+    np.testing.assert_allclose(line.get_ydata(), means)
     logged = pd.read_csv(tmp_path / "progress.csv")["rollout/episode_return_mean"].dropna()
     assert logged.iloc[-1] == pytest.approx(means[-1])
 
