@@ -29,6 +29,7 @@ OBJECTS: dict[str, str] = {
     "LinearSchedule": "stable_baselines3.common.utils",
     "RunningMeanStd": "stable_baselines3.common.running_mean_std",
     "SimpleLinearSchedule": "rl_zoo3.utils",
+    "StepMemory": "sb3_reinforce.gradient.step_memory",
 }
 """Classes of objects whose attributes say all about them, and the modules they are in."""
 

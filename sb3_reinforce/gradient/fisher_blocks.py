@@ -116,6 +116,20 @@ def solve(blocks: Sequence[FisherBlock], gradient: th.Tensor, damping: float) ->
     return direction
 
 
+def product(blocks: Sequence[FisherBlock], vector: th.Tensor, damping: float = 0.0) -> th.Tensor:
+    r"""
+    :param blocks: Those of a Fisher matrix :math:`F`.
+    :param vector: :math:`v`. Shape ``(n_parameters,)``.
+    :param damping: What is added to the diagonal of :math:`F`, relative to its mean.
+    :return: :math:`(F + \lambda I) v`. Shape ``(n_parameters,)``.
+    """
+    result = damping * mean_diagonal(blocks) * vector
+    for block in blocks:
+        places = block.places.to(vector.device)
+        result[places] += block.scales.unsqueeze(1) * (vector[places] @ block.matrix)
+    return result
+
+
 def dense(blocks: Sequence[FisherBlock]) -> th.Tensor:
     """
     :param blocks: Those of a Fisher matrix.

@@ -30,8 +30,8 @@ class FisherMatrix(Protocol):
     """What is added to its diagonal by default, relative to the diagonal's mean."""
 
     @property
-    def forgets(self) -> bool:
-        """Whether natural steps with it need :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`."""
+    def is_twofold(self) -> bool:
+        """Whether natural steps with it are :class:`twofold <sb3_reinforce.gradient.steps.TwofoldNaturalStep>`."""
         ...
 
     def check(self) -> None:
@@ -68,8 +68,8 @@ class ClosedFormFisher:
         self.policy = policy
 
     @property
-    def forgets(self) -> bool:
-        """See :class:`FisherMatrix`. Of a Gaussian, an entropy bonus draws no mean back, and only raises the variance."""
+    def is_twofold(self) -> bool:
+        """See :class:`FisherMatrix`. Logits are a sum of regressions; the standard deviation of a Gaussian is none."""
         return not isinstance(self.policy.action_space, spaces.Box)
 
     def check(self) -> None:
@@ -80,11 +80,19 @@ class ClosedFormFisher:
     @th.no_grad()
     def solve(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, damping: float) -> th.Tensor:
         """See :class:`FisherMatrix`."""
+        return solve(self.blocks(rollout), gradient, damping)
+
+    @th.no_grad()
+    def blocks(self, rollout: Rollout) -> list[FisherBlock]:
+        """
+        :param rollout: Over whose timesteps the matrix is a mean.
+        :return: Its blocks.
+        """
         sums: list[FisherBlock] = []
         for batch in rollout.batches(np.zeros(rollout.n_timesteps)):
             blocks = self.policy.fisher_blocks(batch.observations, batch.action_masks)
             sums = [a.plus(b) for a, b in zip(sums, blocks, strict=True)] if sums else blocks
-        return solve([block.times(1 / rollout.n_timesteps) for block in sums], gradient, damping)
+        return [block.times(1 / rollout.n_timesteps) for block in sums]
 
 
 class FisherProducts:
@@ -106,7 +114,7 @@ class FisherProducts:
     """
 
     damping: ClassVar[float] = 1.0
-    forgets = False
+    is_twofold = False
 
     def __init__(self, policy: Any, max_iterations: int = 15, tolerance: float = 1e-4, n_probes: int = 5) -> None:
         self.policy = policy

@@ -1,17 +1,33 @@
 """Ways to step uphill, once the gradient of the loss stands in the parameters' ``grad``."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch as th
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from sb3_reinforce.gradient.divergence import buffers_kept, divergence_from, views
+from sb3_reinforce.gradient.fisher_blocks import solve
+from sb3_reinforce.gradient.fisher_matrices import ClosedFormFisher
 from sb3_reinforce.gradient.line_search import fraction_within
-from sb3_reinforce.gradient.natural_gradient import forgetting, lengthening, natural_step
+from sb3_reinforce.gradient.natural_gradient import (
+    CAUTIOUS_DAMPING,
+    Fishers,
+    averaged_rate,
+    averaged_step,
+    forgetting,
+    lengthening,
+    natural_step,
+    shortened,
+)
 from sb3_reinforce.gradient.scores import Scores
+from sb3_reinforce.gradient.step_memory import StepMemory
 from sb3_reinforce.rollouts.rollout import Rollout
 
+BOLD_SHARE, CAUTIOUS_SHARE = 1 / 15, 2 / 3
+"""Of the divergence that a twofold step may have, the most for each of the two. They may point the same way, and add up."""
 _KL_RESOLUTION = 1e-6  # float32 tells no smaller divergences apart
 
 
@@ -21,15 +37,6 @@ class Step(Protocol):
     def check(self) -> None:
         """
         :raises ValueError: If the policy can't be stepped like this.
-        """
-        ...
-
-    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
-        """
-        :param rollout: What the gradient is estimated from.
-        :param weights: What its scores are weighed by. Shape ``(n_timesteps,)``.
-        :param n_steps: Steps taken before.
-        :return: The entropy bonus that this way needs, beside the user's own.
         """
         ...
 
@@ -55,10 +62,6 @@ class OptimizerStep:
     def check(self) -> None:
         """Every policy has one."""
 
-    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
-        """See :class:`Step`. None."""
-        return 0.0
-
     def take(self, rollout: Rollout, learning_rate: float) -> None:
         """See :class:`Step`. The learning rate is the optimizer's. A policy may have ``step_fractions``: linear ones have."""
         fractions: dict[nn.Parameter, float] = getattr(self.policy, "step_fractions", dict)()
@@ -75,29 +78,27 @@ class NaturalStep:
 
     :param policy: The policy.
     :param scores: Where gradient and Fisher matrix come from.
-    :param target_kl: The most that a step may change the policy, in nats.
-    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean; None for the matrix's own default.
+    :param target_kl: The most that a step may change the policy, in nats; None for the default.
+    :param damping: What is added to the Fisher matrix's diagonal, relative to its mean; None for the default.
     :param line_search: Whether to measure by how much it did change, and to shorten a step that changed it by more.
     """
 
-    def __init__(self, policy: Any, scores: Scores, target_kl: float, damping: float | None, line_search: bool) -> None:
+    default_target_kl: ClassVar[float] = 0.02
+
+    def __init__(self, policy: Any, scores: Scores, target_kl: float | None, damping: float | None, line_search: bool) -> None:
         self.policy = policy
         self.scores = scores
         self.fisher = scores.fisher()
-        self.target_kl = target_kl
-        self.damping = self.fisher.damping if damping is None else damping
+        self.target_kl = self.default_target_kl if target_kl is None else target_kl
+        self.damping = self._default_damping() if damping is None else damping
         self.line_search = line_search
+
+    def _default_damping(self) -> float:
+        return self.fisher.damping
 
     def check(self) -> None:
         """See :class:`Step`."""
         self.fisher.check()
-
-    def entropy_coef(self, rollout: Rollout, weights: np.ndarray, n_steps: int) -> float:
-        """See :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`. Where nothing is learned, nothing is forgotten."""
-        if not self.fisher.forgets:
-            return 0.0
-        scale = rollout.n_episodes * float(weights.std())  # of the advantages
-        return scale * forgetting(n_steps, rollout.n_timesteps)
 
     @th.no_grad()
     def take(self, rollout: Rollout, learning_rate: float) -> None:
@@ -109,17 +110,24 @@ class NaturalStep:
         # Of the objective for each timestep, as the Fisher matrix is
         gradient *= rollout.n_episodes / rollout.n_timesteps
         with buffers_kept(self.policy):
-            direction = self.fisher.solve(gradient, parameters, rollout, self.damping)
-            learning_rate *= lengthening(rollout.n_timesteps) if self.fisher.forgets else 1.0
-            step = natural_step(gradient, direction, learning_rate, self.target_kl)
+            step = self._step(gradient, parameters, rollout, learning_rate)
             if self.line_search and np.isfinite(self.target_kl):
-                self._go_within_bound(parameters, step, rollout)
+                self._taken(self._go_within_bound(parameters, step, rollout))
             else:
                 _go(parameters, [parameter.clone() for parameter in parameters], step)
+                self._taken(1.0)
 
-    def _go_within_bound(self, parameters: list[nn.Parameter], step: th.Tensor, rollout: Rollout) -> None:
+    def _step(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> th.Tensor:
+        direction = self.fisher.solve(gradient, parameters, rollout, self.damping)
+        return natural_step(gradient, direction, learning_rate, self.target_kl)
+
+    def _taken(self, fraction: float) -> None:
+        """So much of the step has been taken."""
+
+    def _go_within_bound(self, parameters: list[nn.Parameter], step: th.Tensor, rollout: Rollout) -> float:
         """
-        Where an error leaves the parameters, :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
+        The fraction of the step that was taken. Where an error leaves the parameters,
+        :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
         """
         start = [parameter.clone() for parameter in parameters]
         before = [view.constant() for view in views(self.policy, rollout)]
@@ -135,6 +143,68 @@ class NaturalStep:
                 f"target_kl={self.target_kl:g}, so none was taken. Raise damping or target_kl, or set line_search=False."
             )
         _go(parameters, start, fraction * step)
+        return fraction
+
+
+class TwofoldNaturalStep(NaturalStep):
+    r"""
+    Of a softmax policy, whose parameters are a sum of natural steps, and so the sum of their noise too. A step is two at once:
+
+    - a bold one, :func:`~sb3_reinforce.gradient.natural_gradient.natural_step`: the natural gradient of this rollout. It
+      learns within a few episodes, and is then forgotten: :func:`~sb3_reinforce.gradient.natural_gradient.forgetting`.
+    - a cautious one, :func:`~sb3_reinforce.gradient.natural_gradient.averaged_step`: one regression for all rollouts. It finds
+      what no rollout alone could tell from noise, and stays. It is damped more, for a direction in which the scores hardly
+      vary is more often noise than not.
+
+    :param policy: The policy, which has a closed form.
+    :param scores: Where gradient and Fisher matrix come from.
+    :param target_kl: See :class:`NaturalStep`.
+    :param damping: See :class:`NaturalStep`. Of the bold one, and of the cautious one where it is more than its own.
+    :param line_search: See :class:`NaturalStep`.
+    :param memory: Of the rollouts so far. The step is added to it.
+    """
+
+    default_target_kl: ClassVar[float] = 0.15
+    fisher: ClosedFormFisher
+
+    def __init__(
+        self,
+        policy: Any,
+        scores: Scores,
+        target_kl: float | None,
+        damping: float | None,
+        line_search: bool,
+        memory: StepMemory,
+    ) -> None:
+        super().__init__(policy, scores, target_kl, damping, line_search)
+        self._memory = memory
+        self._remember: Callable[[float], None] = lambda _: None
+
+    def _step(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> th.Tensor:
+        now, n, memory = self.fisher.blocks(rollout), rollout.n_timesteps, self._memory
+        if not memory.fits(now):
+            memory.start(now, len(gradient))
+        mean = memory.mean_with(now, n)
+        recent = th.as_tensor(memory.recent).to(gradient)
+        kept = parameters_to_vector(parameters).to(gradient) - recent
+        bold = natural_step(
+            gradient, solve(now, gradient, self.damping), learning_rate * lengthening(n), BOLD_SHARE * self.target_kl
+        )
+        bold -= forgetting(memory.n_steps, n) * recent
+        cautious = averaged_step(
+            gradient,
+            kept,
+            Fishers(memory.mean(now), mean, now),
+            learning_rate * averaged_rate(n, memory.n_timesteps),
+            max(self.damping, CAUTIOUS_DAMPING),
+            CAUTIOUS_SHARE * self.target_kl,
+        )
+        step = shortened(bold + cautious, now, self.target_kl)
+        self._remember = lambda fraction: memory.add(mean, n, recent + fraction * bold)
+        return step
+
+    def _taken(self, fraction: float) -> None:
+        self._remember(fraction)
 
 
 def _go(parameters: list[nn.Parameter], start: list[th.Tensor], step: th.Tensor) -> None:

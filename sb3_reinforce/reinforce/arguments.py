@@ -23,7 +23,8 @@ from sb3_reinforce.gradient.baselines import (
 )
 from sb3_reinforce.gradient.fisher_matrices import check_unknowns
 from sb3_reinforce.gradient.scores import Scores, scores_of
-from sb3_reinforce.gradient.steps import NaturalStep, OptimizerStep, Step
+from sb3_reinforce.gradient.step_memory import StepMemory
+from sb3_reinforce.gradient.steps import NaturalStep, OptimizerStep, Step, TwofoldNaturalStep
 from sb3_reinforce.gradient.value_net import NoValueNet, PolicyValueNet, ValueNet
 from sb3_reinforce.policies import POLICIES, LinearPolicy
 from sb3_reinforce.rollouts.episode_buffer import EpisodeBuffer
@@ -46,7 +47,7 @@ CONSTRAINTS: Table = {
     "n_value_updates": [Interval(0, integer=True)],
     "max_grad_norm": [Interval(0, open_low=True, finite=False), NONE],
     "natural_gradient": [BOOLEAN],
-    "target_kl": [Interval(0, open_low=True, finite=False)],
+    "target_kl": [Interval(0, open_low=True, finite=False), NONE],
     "damping": [Interval(0), NONE],
     "line_search": [BOOLEAN],
     "bootstrap_truncated": [BOOLEAN],
@@ -103,7 +104,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         n_value_updates: int = 40,
         max_grad_norm: float | None = None,
         natural_gradient: bool = False,
-        target_kl: float = 0.02,
+        target_kl: float | None = None,
         damping: float | None = None,
         line_search: bool = True,
         bootstrap_truncated: bool = False,
@@ -160,6 +161,7 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
         self.log_gradient_snr = log_gradient_snr
         self.max_episode_steps = max_episode_steps
         self._linear_baseline = LinearBaseline()
+        self._step_memory = StepMemory()
         if _init_setup_model:
             self._setup_model()
 
@@ -235,9 +237,12 @@ class ReinforceArguments(EpisodicAlgorithm, OnPolicyAlgorithm):
 
     def _step_by(self, scores: Scores) -> Step:
         """The way uphill that ``natural_gradient`` names."""
-        if self.natural_gradient:
-            return NaturalStep(self.policy, scores, self.target_kl, self.damping, self.line_search)
-        return OptimizerStep(self.policy)
+        if not self.natural_gradient:
+            return OptimizerStep(self.policy)
+        limits = self.target_kl, self.damping, self.line_search
+        if scores.fisher().is_twofold:
+            return TwofoldNaturalStep(self.policy, scores, *limits, self._step_memory)
+        return NaturalStep(self.policy, scores, *limits)
 
     def _value_net(self) -> ValueNet:
         """The policy's value net, where anything that is asked for needs one."""

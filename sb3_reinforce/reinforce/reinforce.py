@@ -76,7 +76,8 @@ class REINFORCE(ReinforceArguments):
     :param max_grad_norm: The maximum norm of the gradient; None for no clipping. Biased.
     :param natural_gradient: Whether to step along the natural gradient (Kakade, 2001): exactly for linear policies, else by
         conjugate gradients. The Fisher matrix is the policy's own, also with ``epsilon``.
-    :param target_kl: The most that a natural step may change the policy: mean Kullback-Leibler divergence, in nats.
+    :param target_kl: The most that a natural step may change the policy: mean Kullback-Leibler divergence, in nats. Default:
+        0.15 with linear policies of discrete actions, 0.02 with others.
     :param damping: What is added to the Fisher matrix's diagonal, relative to its mean. Default: 0.001 with linear policies,
         1 with others.
     :param line_search: Whether to measure each natural step, and to shorten one that changes the policy by more than
@@ -220,8 +221,7 @@ class REINFORCE(ReinforceArguments):
         weights = self._weights(advantages, rollout)
         self.policy.set_training_mode(True)
         self.policy.optimizer.zero_grad()
-        ent_coef = self.ent_coef + step.entropy_coef(rollout, weights, self._n_updates)
-        loss, entropy = accumulate_gradient(scores, rollout, weights, ent_coef / rollout.n_episodes)
+        loss, entropy = accumulate_gradient(scores, rollout, weights, self.ent_coef / rollout.n_episodes)
         # Features with running statistics have seen the rollout now, and once is enough
         with unobserved(self.policy), undone_if_it_fails(self.policy):
             if baseline.is_constant or self.log_gradient_snr:

@@ -3,7 +3,7 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_reinforce.gradient.fisher_blocks import FisherBlock, dense, mean_diagonal, places_of_outputs, solve
+from sb3_reinforce.gradient.fisher_blocks import FisherBlock, dense, mean_diagonal, places_of_outputs, product, solve
 
 seeds = st.integers(0, 2**31)
 
@@ -30,6 +30,15 @@ def test_the_solution_is_that_of_the_dense_matrix(seed: int, sizes: list[int], n
     gradient = th.randn(len(matrix), dtype=th.float64, generator=th.Generator().manual_seed(seed))
     shifted = matrix + damping * matrix.diagonal().mean() * th.eye(len(matrix), dtype=th.float64)
     th.testing.assert_close(solve(blocks, gradient, damping), th.linalg.solve(shifted, gradient), rtol=1e-8, atol=1e-10)
+
+
+@given(seeds, st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 4), st.floats(0, 10))
+def test_the_product_is_that_of_the_dense_matrix(seed: int, sizes: list[int], n_copies: int, damping: float) -> None:
+    blocks = draw_blocks(seed, sizes, n_copies)
+    matrix = dense(blocks)
+    vector = th.randn(len(matrix), dtype=th.float64, generator=th.Generator().manual_seed(seed))
+    shifted = matrix + damping * matrix.diagonal().mean() * th.eye(len(matrix), dtype=th.float64)
+    th.testing.assert_close(product(blocks, vector, damping), shifted @ vector, rtol=1e-8, atol=1e-10)
 
 
 @given(seeds, st.lists(st.booleans(), min_size=3, max_size=3), st.integers(1, 3))

@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 
 from sb3_reinforce.gradient.fisher import softmax_fisher
 from sb3_reinforce.gradient.fisher_blocks import FisherBlock, solve
-from sb3_reinforce.gradient.natural_gradient import forgetting, lengthening, natural_step
+from sb3_reinforce.gradient.natural_gradient import (
+    Fishers,
+    averaged_rate,
+    averaged_step,
+    forgetting,
+    lengthening,
+    natural_step,
+    shortened,
+)
 
 
 def step_of(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, target_kl: float, damping: float) -> th.Tensor:
@@ -78,20 +86,91 @@ def test_a_step_that_is_not_finite_is_refused(gradient: th.Tensor, fisher: th.Te
         step_of(gradient, fisher, 1.0, 0.01, 1e-3)
 
 
+seeds = st.integers(0, 2**31)
+
+
+def blocks_of(fisher: th.Tensor) -> list[FisherBlock]:
+    return [FisherBlock.single(fisher, th.arange(len(fisher)).unsqueeze(0))]
+
+
+def draw_averaged(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
+    """A gradient, parameters, and the Fisher matrices of two rollouts."""
+    _, theta, before, gradient = draw(seed)
+    return gradient, theta, before, 3.0 * draw(seed + 1)[2]
+
+
+def averaged_step_of(seed: int, learning_rate: float, damping: float, target_kl: float) -> th.Tensor:
+    gradient, theta, before, now = draw_averaged(seed)
+    fishers = Fishers(blocks_of(before), blocks_of(0.4 * before + 0.6 * now), blocks_of(now))
+    return averaged_step(gradient, theta, fishers, learning_rate, damping, target_kl)
+
+
+@given(seeds, st.floats(1e-3, 10.0), st.floats(1e-3, 10.0))
+def test_an_averaged_step_adds_to_the_sum_of_all_regressions(seed: int, learning_rate: float, damping: float) -> None:
+    gradient, theta, before, now = draw_averaged(seed)
+    after = 0.4 * before + 0.6 * now
+    damped = [fisher + damping * fisher.diagonal().mean() * th.eye(8, dtype=th.float64) for fisher in (before, after)]
+    expected = th.linalg.inv(damped[1]) @ (damped[0] @ theta + learning_rate * gradient)
+    step = averaged_step_of(seed, learning_rate, damping, target_kl=1e9)
+    th.testing.assert_close(theta + step, expected, rtol=1e-6, atol=1e-8)
+
+
+@given(seeds)
+def test_where_the_fisher_matrix_stays_an_averaged_step_is_a_natural_one(seed: int) -> None:
+    _, theta, fisher, gradient = draw(seed)
+    step = averaged_step(gradient, theta, Fishers(*[blocks_of(fisher)] * 3), 0.1, 0.5, target_kl=1e9)
+    th.testing.assert_close(step, step_of(gradient, fisher, 0.1, target_kl=1e9, damping=0.5), rtol=1e-6, atol=1e-9)
+
+
+@given(seeds, st.floats(1e-6, 1e-2))
+def test_an_averaged_step_goes_no_further_than_target_kl(seed: int, target_kl: float) -> None:
+    step, now = averaged_step_of(seed, 10.0, 0.5, target_kl), draw_averaged(seed)[3]
+    assert 0.5 * step @ now @ step == pytest.approx(target_kl, rel=1e-6)
+    free = averaged_step_of(seed, 10.0, 0.5, 1e9)
+    th.testing.assert_close(step / step.norm(), free / free.norm(), rtol=1e-6, atol=1e-9)
+
+
+def test_what_was_believed_where_the_fisher_matrix_grows_is_worth_less() -> None:
+    """As of the position of CartPole's cart, which hardly varies in short episodes."""
+    theta, before = th.tensor([5.0, 5.0], dtype=th.float64), th.tensor([1e-3, 1.0], dtype=th.float64)
+    after = th.tensor([1e-1, 1.0], dtype=th.float64)
+    fishers = Fishers(*(blocks_of(fisher.diag()) for fisher in (before, after, after)))
+    moved = theta + averaged_step(th.zeros(2, dtype=th.float64), theta, fishers, 1.0, 0.0, 1e9)
+    th.testing.assert_close(moved, th.tensor([0.05, 5.0], dtype=th.float64))
+
+
+def test_an_averaged_step_that_is_not_finite_is_refused() -> None:
+    fishers = Fishers(*[blocks_of(th.zeros(3, 3))] * 3)
+    with pytest.raises(FloatingPointError, match="damping"):
+        averaged_step(th.ones(3), th.ones(3), fishers, 1.0, 0.5, 0.01)
+
+
+@given(seeds, st.floats(1e-6, 1.0))
+def test_a_step_is_shortened_to_the_divergence_or_left_alone(seed: int, target_kl: float) -> None:
+    _, step, fisher, _ = draw(seed)
+    divergence = 0.5 * float(step @ fisher @ step)
+    expected = step * min(1.0, (target_kl / divergence) ** 0.5)
+    th.testing.assert_close(shortened(step, blocks_of(fisher), target_kl), expected)
+
+
+def test_nothing_is_shortened_to_nothing() -> None:
+    assert shortened(th.zeros(3), blocks_of(th.eye(3)), 0.1).tolist() == [0.0, 0.0, 0.0]
+
+
 def test_forgetting_falls_with_steps_and_with_timesteps() -> None:
     assert forgetting(0, 512) == 0.5
     assert forgetting(0, 1_000) == pytest.approx(0.256)
-    assert forgetting(0, 4_000) == pytest.approx(0.032)
+    assert forgetting(0, 4_000) == pytest.approx(0.064)
     assert forgetting(799, 1_000) == pytest.approx(0.01)
-
-
-@given(st.integers(0, 10_000), st.integers(1, 10**6))
-def test_a_longer_step_draws_the_parameters_back_no_more(n_steps: int, n_timesteps: int) -> None:
-    drawn_back = lengthening(n_timesteps) * forgetting(n_steps, n_timesteps)
-    assert drawn_back == pytest.approx(min(0.5, 256 / n_timesteps, 8 / (n_steps + 1)))
 
 
 def test_long_rollouts_have_longer_steps_with_no_more_noise() -> None:
     assert lengthening(10) == lengthening(1_000) == 1.0
     for n_timesteps in (4_000, 10**6):
         assert lengthening(n_timesteps) ** 2 / n_timesteps == pytest.approx(1 / 1_000)
+
+
+def test_the_fewer_timesteps_there_were_the_more_cautious() -> None:
+    assert averaged_rate(200, 0) == pytest.approx(200 / 2_200)
+    assert averaged_rate(200, 2_000) == pytest.approx(2_200 / 4_200)
+    assert averaged_rate(400, 10**9) == pytest.approx(2.0, rel=1e-5)

@@ -12,8 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
-from sb3_reinforce import REINFORCE, EpsilonSchedule, LinearSoftmaxPolicy
-from sb3_reinforce.gradient.natural_gradient import lengthening
+from sb3_reinforce import REINFORCE, EpsilonSchedule
 from tests.testbed import CORRIDOR, MDP, MDPS, TabularEnv, Toy, exact_estimate, exact_gradient, standard_errors_off
 
 N_EPISODES = 8_000
@@ -298,25 +297,61 @@ def _best_constant(estimates: np.ndarray, scores: np.ndarray, left_out: int) -> 
     return np.divide((scores[others] * estimates[others]).sum(axis=0), squares, np.zeros_like(squares), where=squares > 1e-9)
 
 
-def test_the_natural_step_is_the_inverse_fisher_matrix_times_the_gradient() -> None:
+class _NaturalSteps(_Rollouts):
+    """At the end of each rollout: its timesteps, its Fisher matrix, from action probabilities, and the parameters."""
+
+    def __init__(self, n_rollouts: int) -> None:
+        super().__init__(n_rollouts)
+        self.fishers: list[np.ndarray] = []
+        self.lengths: list[int] = []
+        self.before: list[np.ndarray] = []
+        self.gradients: list[np.ndarray] = []
+
+    def _on_rollout_end(self) -> None:
+        model: Any = self.model
+        self.gradients.append(gradient_of(model))  # of the last rollout
+        policy, observations = model.policy, model.rollout_buffer.observations
+        pi = policy.action_probabilities(observations).double().numpy()
+        scores = [policy.score(observations, np.full(len(pi), action)).double().numpy() for action in range(2)]
+        self.fishers.append(sum((score * pi[:, [action]]).T @ score for action, score in enumerate(scores)) / len(pi))
+        self.lengths.append(len(pi))
+        self.before.append(parameters_of(model))
+        super()._on_rollout_end()
+
+
+def gradient_of(model: REINFORCE) -> np.ndarray:
+    """Of the objective; 0 before the first rollout."""
+    gradients = [np.zeros(p.shape) if p.grad is None else -p.grad.numpy() for p in actor(model)]
+    return np.concatenate([gradient.ravel() for gradient in gradients]).astype(np.float64)
+
+
+def parameters_of(model: REINFORCE) -> np.ndarray:
+    return np.concatenate([p.detach().numpy().ravel() for p in actor(model)]).astype(np.float64)
+
+
+def test_natural_steps_are_bold_and_forgotten_and_cautious_and_kept() -> None:
+    """Three rollouts; the last step from what the policy was and did, by dense matrices."""
+    rate, damping = 1e-3, 1e-2
     model = make(
-        CORRIDOR, 1, n_episodes=10, learning_rate=1e-3, natural_gradient=True, damping=1e-6, target_kl=1e6, policy_kwargs={}
+        CORRIDOR, 1, n_episodes=10, learning_rate=rate, natural_gradient=True, damping=damping, target_kl=1e6, policy_kwargs={}
     )
-    assert isinstance(model.policy, LinearSoftmaxPolicy)
-    before = np.concatenate([p.detach().numpy().ravel() for p in actor(model)])
-    behind = LinearSoftmaxPolicy(model.observation_space, model.action_space, lambda _: 0.0)
-    behind.load_state_dict(model.policy.state_dict())
-    model.learn(10**9, callback=_Rollouts(1), log_interval=None)
-    observations = model.rollout_buffer.observations
-    pi = behind.action_probabilities(observations).double().numpy()
-    fisher = np.zeros((len(before), len(before)))
-    for action in range(2):
-        score = behind.score(observations, np.full(len(pi), action)).double().numpy()
-        fisher += (score * pi[:, [action]]).T @ score
-    gradient = -np.concatenate([p.grad.numpy().ravel() for p in actor(model)]).astype(np.float64)  # type: ignore[union-attr]
-    step = np.concatenate([p.detach().numpy().ravel() for p in actor(model)]) - before
-    expected = 1e-3 * lengthening(len(pi)) * 10 * gradient
-    np.testing.assert_allclose(fisher @ step, expected, rtol=0.02, atol=1e-3 * np.abs(gradient).max())
+    played = _NaturalSteps(3)
+    model.learn(10**9, callback=played, log_interval=None)
+    gradients = [*played.gradients[1:], gradient_of(model)]
+    kept, recent, n_before = played.before[0].copy(), np.zeros(len(played.before[0])), 0
+    identity, mean = np.eye(len(kept)), played.fishers[0]
+    for k, (fisher, n, gradient) in enumerate(zip(played.fishers, played.lengths, gradients, strict=True)):
+        np.testing.assert_allclose(kept + recent, played.before[k], rtol=1e-3, atol=1e-6)
+        gradient = gradient * 10 / n  # of the objective for each timestep
+        new_mean = (n_before * mean + n * fisher) / (n_before + n)
+        before, after = (matrix + np.trace(matrix) / len(matrix) * identity for matrix in (mean, new_mean))
+        cautious = rate * n / 200 * (n_before + n) / (n_before + n + 2_000)
+        kept = np.linalg.solve(after, before @ kept + cautious * gradient)
+        bold = np.linalg.solve(fisher + damping * np.trace(fisher) / len(fisher) * identity, gradient)
+        recent = (1 - min(0.5, 256 / n, 8 / (k + 1))) * recent + rate * max(1.0, (n / 1_000) ** 0.5) * bold
+        mean, n_before = new_mean, n_before + n
+    np.testing.assert_allclose(kept + recent, parameters_of(model), rtol=1e-3, atol=1e-6)
+    assert np.abs(kept).max() > 1e-5, "float32 could not tell it from nothing"
 
 
 class _Continuous(TabularEnv):
