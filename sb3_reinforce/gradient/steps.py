@@ -26,8 +26,8 @@ from sb3_reinforce.gradient.scores import Scores
 from sb3_reinforce.gradient.step_memory import StepMemory
 from sb3_reinforce.rollouts.rollout import Rollout
 
-BOLD_SHARE, CAUTIOUS_SHARE = 1 / 15, 2 / 3
-"""Of the divergence that a twofold step may have, the most for each of the two. They may point the same way, and add up."""
+BOLD_SHARE = 0.1
+"""Of the divergence that a twofold step may have, the most for the bold one."""
 _KL_RESOLUTION = 1e-6  # float32 tells no smaller divergences apart
 
 
@@ -158,7 +158,7 @@ class TwofoldNaturalStep(NaturalStep):
 
     :param policy: The policy, which has a closed form.
     :param scores: Where gradient and Fisher matrix come from.
-    :param target_kl: See :class:`NaturalStep`.
+    :param target_kl: See :class:`NaturalStep`. Of the whole step; a tenth of it is the most for the bold one.
     :param damping: See :class:`NaturalStep`. Of the bold one, and of the cautious one where it is more than its own.
     :param line_search: See :class:`NaturalStep`.
     :param memory: Of the rollouts so far. The step is added to it.
@@ -197,7 +197,7 @@ class TwofoldNaturalStep(NaturalStep):
             Fishers(memory.mean(now), mean, now),
             learning_rate * averaged_rate(n, memory.n_timesteps),
             max(self.damping, CAUTIOUS_DAMPING),
-            CAUTIOUS_SHARE * self.target_kl,
+            self.target_kl,
         )
         step = shortened(bold + cautious, now, self.target_kl)
         self._remember = lambda fraction: memory.add(mean, n, recent + fraction * bold)
