@@ -250,7 +250,7 @@ def changes() -> Iterator[Change]:
         yield Change("MlpPolicy", name, arguments, "MlpPolicy", reference=MLP.name)
     yield NATURAL
     natural = NATURAL.arguments
-    variants = {"no line search": {"line_search": False}, "target_kl 0.1": {"target_kl": 0.1}, "damping 1": {"damping": 1.0}}
+    variants = {"no line search": {"line_search": False}, "target_kl 0.02": {"target_kl": 0.02}, "damping 1": {"damping": 1.0}}
     for name, arguments in variants.items():
         yield Change("natural gradient", name, {**natural, **arguments}, reference=NATURAL.name)
     yield Change("natural gradient", "of each rollout alone", natural, algorithm=OneRollout, reference=NATURAL.name)
