@@ -98,7 +98,13 @@ def natural_step(gradient: th.Tensor, direction: th.Tensor, learning_rate: float
 
 
 def averaged_step(
-    gradient: th.Tensor, parameters: th.Tensor, fishers: Fishers, learning_rate: float, damping: float, target_kl: float
+    gradient: th.Tensor,
+    parameters: th.Tensor,
+    fishers: Fishers,
+    learning_rate: float,
+    damping: float,
+    target_kl: float,
+    pace: float = 1.0,
 ) -> th.Tensor:
     r"""
     A natural step by which the noise of early rollouts is outweighed by later ones.
@@ -123,11 +129,12 @@ def averaged_step(
     :param learning_rate: :math:`\eta`.
     :param damping: :math:`\lambda`, relative to the mean of the matrices' diagonals.
     :param target_kl: In nats, the mean over the timesteps.
+    :param pace: Which share of what :math:`\bar A_{k+1} - \bar A_k` takes from the parameters is taken.
     :return: What to add to the parameters. Shape ``(n_parameters,)``.
     :raises FloatingPointError: If the step would not be finite.
     """
     discounted = product(fishers.after, parameters, damping) - product(fishers.before, parameters, damping)
-    return shortened(solve(fishers.after, learning_rate * gradient - discounted, damping), fishers.now, target_kl)
+    return shortened(solve(fishers.after, learning_rate * gradient - pace * discounted, damping), fishers.now, target_kl)
 
 
 def shortened(step: th.Tensor, fisher: Sequence[FisherBlock], target_kl: float) -> th.Tensor:

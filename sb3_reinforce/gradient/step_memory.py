@@ -26,12 +26,14 @@ class StepMemory:
     matrices: list[np.ndarray] = field(default_factory=list)
     recent: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
-    def fits(self, blocks: Sequence[FisherBlock]) -> bool:
+    def fits(self, blocks: Sequence[FisherBlock], n_parameters: int) -> bool:
         """
         :param blocks: Of a rollout.
+        :param n_parameters: Of the policy, those that are learned.
         :return: Whether this is of the same parameters. Before the first step, and when others are learned, it is not.
         """
-        return [block.matrix.shape for block in blocks] == [matrix.shape for matrix in self.matrices]
+        shapes = [block.matrix.shape for block in blocks]
+        return shapes == [matrix.shape for matrix in self.matrices] and self.recent.shape == (n_parameters,)
 
     def mean(self, blocks: Sequence[FisherBlock]) -> list[FisherBlock]:
         """

@@ -182,7 +182,7 @@ class TwofoldNaturalStep(NaturalStep):
 
     def _step(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> th.Tensor:
         now, n, memory = self.fisher.blocks(rollout), rollout.n_timesteps, self._memory
-        if not memory.fits(now):
+        if not memory.fits(now, len(gradient)):
             memory.start(now, len(gradient))
         mean = memory.mean_with(now, n)
         recent = th.as_tensor(memory.recent).to(gradient)
@@ -190,7 +190,8 @@ class TwofoldNaturalStep(NaturalStep):
         bold = natural_step(
             gradient, solve(now, gradient, self.damping), learning_rate * lengthening(n), BOLD_SHARE * self.target_kl
         )
-        bold -= forgetting(memory.n_steps, n) * recent
+        pace = min(1.0, learning_rate)  # whoever learns more slowly forgets more slowly
+        bold -= pace * forgetting(memory.n_steps, n) * recent
         cautious = averaged_step(
             gradient,
             kept,
@@ -198,6 +199,7 @@ class TwofoldNaturalStep(NaturalStep):
             learning_rate * averaged_rate(n, memory.n_timesteps),
             max(self.damping, CAUTIOUS_DAMPING),
             self.target_kl,
+            pace,
         )
         step = shortened(bold + cautious, now, self.target_kl)
         self._remember = lambda fraction: memory.add(mean, n, recent + fraction * bold)

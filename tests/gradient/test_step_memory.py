@@ -22,7 +22,7 @@ def test_each_timestep_counts_the_same(seed: int, lengths: list[int]) -> None:
     memory = StepMemory()
     memory.start(rollouts[0], 5)
     for blocks, n_timesteps in zip(rollouts, lengths, strict=True):
-        assert memory.fits(blocks)
+        assert memory.fits(blocks, 5)
         memory.add(memory.mean_with(blocks, n_timesteps), n_timesteps, th.zeros(5))
     expected = np.average([dense(blocks).numpy() for blocks in rollouts], axis=0, weights=lengths)
     np.testing.assert_allclose(dense(memory.mean(rollouts[0])).numpy(), expected, rtol=1e-9, atol=1e-12)
@@ -31,11 +31,12 @@ def test_each_timestep_counts_the_same(seed: int, lengths: list[int]) -> None:
 
 def test_it_fits_the_parameters_that_it_is_of() -> None:
     memory, blocks = StepMemory(), blocks_of(np.eye(2), np.eye(3))
-    assert not memory.fits(blocks), "before the first step"
+    assert not memory.fits(blocks, 5), "before the first step"
     memory.start(blocks, 5)
-    assert memory.fits(blocks_of(7.0 * np.eye(2), np.ones((3, 3))))
-    assert not memory.fits(blocks_of(np.eye(2)))
-    assert not memory.fits(blocks_of(np.eye(2), np.eye(4)))
+    assert memory.fits(blocks_of(7.0 * np.eye(2), np.ones((3, 3))), 5)
+    assert not memory.fits(blocks, 6)
+    assert not memory.fits(blocks_of(np.eye(2)), 5)
+    assert not memory.fits(blocks_of(np.eye(2), np.eye(4)), 5)
 
 
 def test_to_start_is_to_forget() -> None:

@@ -329,9 +329,19 @@ def parameters_of(model: REINFORCE) -> np.ndarray:
     return np.concatenate([p.detach().numpy().ravel() for p in actor(model)]).astype(np.float64)
 
 
-def test_natural_steps_are_bold_and_forgotten_and_cautious_and_kept() -> None:
+def test_a_learning_rate_of_0_forgets_nothing() -> None:
+    model = make(CORRIDOR, 1, n_episodes=10, natural_gradient=True, policy_kwargs={}).learn(300, log_interval=None)
+    before = parameters_of(model)
+    model.learning_rate = 0.0
+    model._setup_lr_schedule()
+    model.learn(300, log_interval=None)
+    np.testing.assert_array_equal(parameters_of(model), before)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.1])
+def test_natural_steps_are_bold_and_forgotten_and_cautious_and_kept(rate: float) -> None:
     """Three rollouts; the last step from what the policy was and did, by dense matrices."""
-    rate, damping = 1e-3, 1e-2
+    damping = 1e-2
     model = make(
         CORRIDOR, 1, n_episodes=10, learning_rate=rate, natural_gradient=True, damping=damping, target_kl=1e6, policy_kwargs={}
     )
@@ -346,9 +356,10 @@ def test_natural_steps_are_bold_and_forgotten_and_cautious_and_kept() -> None:
         new_mean = (n_before * mean + n * fisher) / (n_before + n)
         before, after = (matrix + np.trace(matrix) / len(matrix) * identity for matrix in (mean, new_mean))
         cautious = rate * n / 200 * (n_before + n) / (n_before + n + 2_000)
-        kept = np.linalg.solve(after, before @ kept + cautious * gradient)
+        kept = kept + np.linalg.solve(after, cautious * gradient - rate * (after - before) @ kept)
         bold = np.linalg.solve(fisher + damping * np.trace(fisher) / len(fisher) * identity, gradient)
-        recent = (1 - min(0.5, 256 / n, 8 / (k + 1))) * recent + rate * max(1.0, (n / 1_000) ** 0.5) * bold
+        forgotten = rate * min(0.5, 256 / n, 8 / (k + 1)) * recent
+        recent = recent - forgotten + rate * max(1.0, (n / 1_000) ** 0.5) * bold
         mean, n_before = new_mean, n_before + n
     np.testing.assert_allclose(kept + recent, parameters_of(model), rtol=1e-3, atol=1e-6)
     assert np.abs(kept).max() > 1e-5, "float32 could not tell it from nothing"
