@@ -11,7 +11,8 @@ import yaml
 from tests.common.forged import Poison
 from tests.zoo.commands import main
 
-ENJOY = ["enjoy", "--algo", "reinforce", "--env", "CartPole-v1", "-f", "logs", "--no-render", "-n", "20"]
+N_TIMESTEPS = "60"  # more than an episode has
+ENJOY = ["enjoy", "--algo", "reinforce", "--env", "CartPole-v1", "-f", "logs", "--no-render", "-n", N_TIMESTEPS]
 
 
 @pytest.fixture(scope="module")
