@@ -111,11 +111,11 @@ def averaged_step(
 
     A natural step is a regression of the advantages on the scores (Peters and Schaal, 2008, section 3.2), and a softmax
     policy's parameters are the sum of these regressions (as in Politex: Abbasi-Yadkori et al., 2019). Here all rollouts are
-    one regression, in which each timestep counts the same. With :math:`\bar A_k = \bar F_k + \lambda I`, where
-    :math:`\bar F_k` is the mean Fisher matrix over all timesteps up to the k-th rollout, what is summed up is
-    :math:`\bar A \theta` (dual averaging: Nesterov, 2009; Xiao, 2010):
+    one regression, in which each timestep counts the same. With :math:`A_k = M_k + \lambda I`, where
+    :math:`M_k` is the mean Fisher matrix over all timesteps up to the k-th rollout, what is summed up is
+    :math:`A \theta` (dual averaging: Nesterov, 2009; Xiao, 2010):
 
-    .. math:: \bar A_{k+1} \theta_{k+1} = \bar A_k \theta_k + \eta g
+    .. math:: A_{k+1} \theta_{k+1} = A_k \theta_k + \eta g
 
     If the Fisher matrix were always the same, this would be the natural gradient's step. Where it becomes larger, because
     the episodes go where they have not been, what was believed of it before is worth less.
@@ -125,11 +125,11 @@ def averaged_step(
 
     :param gradient: :math:`g`, of the objective for each timestep of the rollout. Shape ``(n_parameters,)``.
     :param parameters: :math:`\theta_k`. Shape ``(n_parameters,)``.
-    :param fishers: :math:`\bar F_k`, :math:`\bar F_{k+1}`, and that of this rollout.
+    :param fishers: :math:`M_k`, :math:`M_{k+1}`, and that of this rollout.
     :param learning_rate: :math:`\eta`.
     :param damping: :math:`\lambda`, relative to the mean of the matrices' diagonals.
     :param target_kl: In nats, the mean over the timesteps.
-    :param pace: Which share of what :math:`\bar A_{k+1} - \bar A_k` takes from the parameters is taken.
+    :param pace: Which share of what :math:`A_{k+1} - A_k` takes from the parameters is taken.
     :return: What to add to the parameters. Shape ``(n_parameters,)``.
     :raises FloatingPointError: If the step would not be finite.
     """
