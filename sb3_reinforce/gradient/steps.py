@@ -1,6 +1,5 @@
 """Ways to step uphill, once the gradient of the loss stands in the parameters' ``grad``."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -90,11 +89,8 @@ class NaturalStep:
         self.scores = scores
         self.fisher = scores.fisher()
         self.target_kl = self.default_target_kl if target_kl is None else target_kl
-        self.damping = self._default_damping() if damping is None else damping
+        self.damping = self.fisher.damping if damping is None else damping
         self.line_search = line_search
-
-    def _default_damping(self) -> float:
-        return self.fisher.damping
 
     def check(self) -> None:
         """See :class:`Step`."""
@@ -110,26 +106,21 @@ class NaturalStep:
         # Of the objective for each timestep, as the Fisher matrix is
         gradient *= rollout.n_episodes / rollout.n_timesteps
         with buffers_kept(self.policy):
-            step = self._step(gradient, parameters, rollout, learning_rate)
-            if self.line_search and np.isfinite(self.target_kl):
-                self._taken(self._go_within_bound(parameters, step, rollout))
-            else:
-                _go(parameters, [parameter.clone() for parameter in parameters], step)
-                self._taken(1.0)
+            self._follow(gradient, parameters, rollout, learning_rate)
 
-    def _step(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> th.Tensor:
+    def _follow(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> None:
         direction = self.fisher.solve(gradient, parameters, rollout, self.damping)
-        return natural_step(gradient, direction, learning_rate, self.target_kl)
-
-    def _taken(self, fraction: float) -> None:
-        """So much of the step has been taken."""
+        self._go_within_bound(parameters, natural_step(gradient, direction, learning_rate, self.target_kl), rollout)
 
     def _go_within_bound(self, parameters: list[nn.Parameter], step: th.Tensor, rollout: Rollout) -> float:
         """
-        The fraction of the step that was taken. Where an error leaves the parameters,
+        The fraction of the step that was taken: all of it, if nobody measures. Where an error leaves the parameters,
         :func:`~sb3_reinforce.gradient.undoing.undone_if_it_fails` puts them back.
         """
         start = [parameter.clone() for parameter in parameters]
+        if not self.line_search or not np.isfinite(self.target_kl):
+            _go(parameters, start, step)
+            return 1.0
         before = [view.constant() for view in views(self.policy, rollout)]
 
         def divergence(fraction: float) -> float:
@@ -178,9 +169,8 @@ class TwofoldNaturalStep(NaturalStep):
     ) -> None:
         super().__init__(policy, scores, target_kl, damping, line_search)
         self._memory = memory
-        self._remember: Callable[[float], None] = lambda _: None
 
-    def _step(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> th.Tensor:
+    def _follow(self, gradient: th.Tensor, parameters: list[nn.Parameter], rollout: Rollout, learning_rate: float) -> None:
         now, n, memory = self.fisher.blocks(rollout), rollout.n_timesteps, self._memory
         if not memory.fits(now, len(gradient)):
             memory.start(now, len(gradient))
@@ -202,11 +192,7 @@ class TwofoldNaturalStep(NaturalStep):
             pace,
         )
         step = shortened(bold + cautious, now, self.target_kl)
-        self._remember = lambda fraction: memory.add(mean, n, recent + fraction * bold)
-        return step
-
-    def _taken(self, fraction: float) -> None:
-        self._remember(fraction)
+        memory.add(mean, n, recent + self._go_within_bound(parameters, step, rollout) * bold)
 
 
 def _go(parameters: list[nn.Parameter], start: list[th.Tensor], step: th.Tensor) -> None:

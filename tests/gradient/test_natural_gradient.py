@@ -15,10 +15,15 @@ from sb3_reinforce.gradient.natural_gradient import (
     shortened,
 )
 
+seeds = st.integers(0, 2**31)
+
+
+def blocks_of(fisher: th.Tensor) -> list[FisherBlock]:
+    return [FisherBlock.single(fisher, th.arange(len(fisher)).unsqueeze(0))]
+
 
 def step_of(gradient: th.Tensor, fisher: th.Tensor, learning_rate: float, target_kl: float, damping: float) -> th.Tensor:
-    block = FisherBlock.single(fisher, th.arange(len(fisher)).unsqueeze(0))
-    return natural_step(gradient, solve([block], gradient, damping), learning_rate, target_kl)
+    return natural_step(gradient, solve(blocks_of(fisher), gradient, damping), learning_rate, target_kl)
 
 
 def draw(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
@@ -38,7 +43,7 @@ def policy(features: th.Tensor, theta: th.Tensor) -> th.Tensor:
     return th.softmax(logits(features, theta), dim=1)
 
 
-@given(st.integers(0, 2**31), st.sampled_from([1e-6, 1e-5, 1e-4]))
+@given(seeds, st.sampled_from([1e-6, 1e-5, 1e-4]))
 def test_the_policy_changes_by_the_divergence_that_was_asked_for(seed: int, target_kl: float) -> None:
     features, theta, fisher, gradient = draw(seed)
     old, new = policy(features, theta), policy(features, theta + step_of(gradient, fisher, 1e9, target_kl, damping=1e-9))
@@ -46,7 +51,7 @@ def test_the_policy_changes_by_the_divergence_that_was_asked_for(seed: int, targ
     assert divergence == pytest.approx(target_kl, rel=0.1)
 
 
-@given(st.integers(0, 2**31))
+@given(seeds)
 def test_the_direction_solves_the_damped_system(seed: int) -> None:
     _, _, fisher, gradient = draw(seed)
     step = step_of(gradient, fisher, 1e9, 0.01, damping=0.1)
@@ -54,14 +59,14 @@ def test_the_direction_solves_the_damped_system(seed: int) -> None:
     th.testing.assert_close(back / back.norm(), gradient / gradient.norm(), rtol=1e-8, atol=1e-10)
 
 
-@given(st.integers(0, 2**31), st.floats(1e-3, 1e3))
+@given(seeds, st.floats(1e-3, 1e3))
 def test_the_step_does_not_depend_on_the_scale_of_the_rewards(seed: int, scale: float) -> None:
     _, _, fisher, gradient = draw(seed)
     steps = [step_of(factor * gradient, fisher, 1e9, 0.01, damping=1e-3) for factor in (1.0, scale)]
     th.testing.assert_close(*steps, rtol=1e-6, atol=1e-9)
 
 
-@given(st.integers(0, 2**31), st.floats(1.0, 30.0))
+@given(seeds, st.floats(1.0, 30.0))
 def test_a_policy_that_is_all_but_deterministic_has_a_step(seed: int, scale: float) -> None:
     features, theta, _, _ = draw(seed)
     fisher = softmax_fisher(features, logits(features, scale * theta)) / len(features)
@@ -84,13 +89,6 @@ def test_within_the_trust_region_the_learning_rate_says_how_far() -> None:
 def test_a_step_that_is_not_finite_is_refused(gradient: th.Tensor, fisher: th.Tensor) -> None:
     with pytest.raises(FloatingPointError, match="damping"):
         step_of(gradient, fisher, 1.0, 0.01, 1e-3)
-
-
-seeds = st.integers(0, 2**31)
-
-
-def blocks_of(fisher: th.Tensor) -> list[FisherBlock]:
-    return [FisherBlock.single(fisher, th.arange(len(fisher)).unsqueeze(0))]
 
 
 def draw_averaged(seed: int) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
